@@ -1,0 +1,102 @@
+"""Environment, probes and shape of the container that service and workers run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+PORT = 8080
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceShape:
+    """Size and bounds of a region's instances."""
+
+    cpu: int
+    """vCPU."""
+    memory_gib: int
+    """Memory."""
+    concurrency: int
+    """Requests at a time."""
+    timeout_seconds: int
+    """Longest life of a connection."""
+    min_instances: int
+    """Kept warm."""
+    max_instances: int
+    """Ceiling; Google's default of 100 is never wanted."""
+    workers: int
+    """Instances of the worker pool."""
+    limits: str
+    """JSON of the service's limits."""
+
+
+def environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, Any]]:
+    """Variables in the order of their names: any other order would show as a change."""
+    return [{"name": key, "value": values[key]} for key in sorted(values)]
+
+
+def stream_container(
+    image: pulumi.Input[str],
+    shape: ServiceShape,
+    values: Mapping[str, pulumi.Input[str]],
+) -> dict[str, Any]:
+    """Container of the Cloud Run service."""
+    return {
+        "image": image,
+        # "h2c" here would break WebSocket upgrades.
+        "ports": {"name": "http1", "container_port": PORT},
+        "envs": environment({**values, "MERIDIAN_ROLE": "stream"}),
+        "resources": {
+            "limits": resource_limits(shape),
+            # Left out inside this block it means false as well, but says nothing.
+            "cpu_idle": False,
+            "startup_cpu_boost": True,
+        },
+        "startup_probe": {
+            "http_get": {"path": "/health/startup", "port": PORT},
+            "period_seconds": 2,
+            "timeout_seconds": 1,
+            "failure_threshold": 120,
+        },
+        "liveness_probe": {
+            "http_get": {"path": "/health/live", "port": PORT},
+            "period_seconds": 10,
+            "timeout_seconds": 3,
+            "failure_threshold": 3,
+        },
+        "readiness_probe": {
+            "http_get": {"path": "/health/ready", "port": PORT},
+            "period_seconds": 5,
+            "timeout_seconds": 2,
+            "failure_threshold": 2,
+        },
+    }
+
+
+def worker_container(
+    image: pulumi.Input[str],
+    shape: ServiceShape,
+    values: Mapping[str, pulumi.Input[str]],
+) -> dict[str, Any]:
+    """Container of the worker pool."""
+    return {
+        "image": image,
+        "envs": environment({**values, "MERIDIAN_ROLE": "worker"}),
+        "resources": {"limits": resource_limits(shape)},
+    }
+
+
+def resource_limits(shape: ServiceShape) -> dict[str, str]:
+    """Whole CPUs and Gi: `1000m` would come back as `1` and show as a change."""
+    return {"cpu": str(shape.cpu), "memory": f"{shape.memory_gib}Gi"}
+
+
+def vpc_access(
+    network: pulumi.Input[str], subnet: pulumi.Input[str]
+) -> dict[str, Any]:
+    """Direct VPC egress; private ranges only, so nothing waits for a NAT."""
+    return {
+        "egress": "PRIVATE_RANGES_ONLY",
+        "network_interfaces": [{"network": network, "subnetwork": subnet}],
+    }

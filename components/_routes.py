@@ -1,0 +1,98 @@
+"""Rules of the load balancer as plain data: paths, retries, Armor, ejection, CDN."""
+
+from typing import Any
+
+import pulumi
+
+CACHEABLE = "/v1/collections/{collection=*}/items/{item=*}"
+"""Reads of one item: the only path whose answers may be `public`."""
+
+RETRIED = ["connect-failure", "gateway-error", "refused-stream"]
+"""A refused write stored nothing or is known again by its event id."""
+
+SQLI = "evaluatePreconfiguredWaf('sqli-v33-stable', {'sensitivity': 1})"
+
+
+def armor_rules(requests_per_minute: int) -> list[dict[str, Any]]:
+    """Inline rules, by priority: separate rule resources would fight with these."""
+    return [
+        {
+            "priority": 200,
+            "action": "deny(403)",
+            "preview": True,
+            "description": "SQL injection, counted only: vectors and prose look odd",
+            "match": {"expr": {"expression": SQLI}},
+        },
+        {
+            "priority": 1000,
+            "action": "throttle",
+            "description": "Requests of one address, in each region of the balancer",
+            "match": _everyone(),
+            "rate_limit_options": {
+                "conform_action": "allow",
+                "exceed_action": "deny(429)",
+                "enforce_on_key": "IP",
+                "rate_limit_threshold": {
+                    "count": requests_per_minute,
+                    "interval_sec": 60,
+                },
+            },
+        },
+        {
+            "priority": 2_147_483_647,
+            "action": "allow",
+            "description": "Default rule, which every policy must have",
+            "match": _everyone(),
+        },
+    ]
+
+
+def _everyone() -> dict[str, Any]:
+    return {"versioned_expr": "SRC_IPS_V1", "config": {"src_ip_ranges": ["*"]}}
+
+
+def outlier_detection(errors: int, seconds: int, percent: int) -> dict[str, Any]:
+    """Ejection by errors in a row; Google refuses success rates for serverless."""
+    return {
+        "base_ejection_time": {"seconds": seconds},
+        "consecutive_errors": errors,
+        "consecutive_gateway_failure": errors,
+        "enforcing_consecutive_errors": 100,
+        "enforcing_consecutive_gateway_failure": 100,
+        "interval": {"seconds": 1},
+        "max_ejection_percent": percent,
+    }
+
+
+def cdn_policy(stale_seconds: int) -> dict[str, Any]:
+    """The origin decides by its headers, so no time to live may be given here."""
+    return {
+        "cache_mode": "USE_ORIGIN_HEADERS",
+        "cache_key_policy": {
+            "include_host": True,
+            "include_protocol": True,
+            "include_query_string": True,
+        },
+        "request_coalescing": True,
+        "serve_while_stale": stale_seconds,
+    }
+
+
+def path_matcher(
+    streams: pulumi.Input[str], reads: pulumi.Input[str], retries: int
+) -> dict[str, Any]:
+    """Item reads to the cached backend, all else to the streams."""
+    retry = {"num_retries": retries, "retry_conditions": RETRIED}
+    return {
+        "name": "paths",
+        "default_service": streams,
+        "default_route_action": {"retry_policy": retry},
+        "route_rules": [
+            {
+                "priority": 1,
+                "match_rules": [{"path_template_match": CACHEABLE}],
+                "service": reads,
+                "route_action": {"retry_policy": retry},
+            }
+        ],
+    }

@@ -1,0 +1,155 @@
+"""Cloud SQL server of one region: a primary, or a read replica of a hub's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_gcp import sql
+
+from components._base import Component, Protection, after, coerce, protection
+from topology.catalogue import Durability
+
+PORT = 5432
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseArgs:
+    """One PostgreSQL server."""
+
+    region: str
+    """Where it runs."""
+    instance: str
+    """Instance name, generation included: a deleted name stays reserved for a week."""
+    version: str
+    """Such as POSTGRES_17."""
+    edition: str
+    """Always given: from version 16 on the default refuses custom shapes."""
+    cpu: int
+    """vCPU."""
+    memory_gib: int
+    """Memory."""
+    disk_gib: int
+    """Disk at creation; it grows by itself."""
+    database: str
+    """Database that the service uses."""
+    flags: Mapping[str, str]
+    """PostgreSQL flags besides IAM authentication."""
+    backup_hour_utc: int
+    """Hour at which a primary's backups start."""
+    backups_kept: int
+    """Automated backups of a primary."""
+    log_days: int
+    """Days of point-in-time recovery of a primary."""
+    network: pulumi.Input[str]
+    """Network with private services access."""
+    users: Mapping[str, pulumi.Input[str]]
+    """Addresses of the service accounts that may log in, by a stable name."""
+    primary: pulumi.Input[str] | None = None
+    """Instance name of the primary; makes this a read replica."""
+    durability: Durability | None = None
+    """Default GUARDED."""
+
+
+class Database(Component):
+    """Private PostgreSQL with IAM authentication: there is no password anywhere."""
+
+    instance: pulumi.Output[str]
+    """Instance name, for replicas."""
+    endpoint: pulumi.Output[str]
+    """`host:port`, known once the database and its users exist."""
+
+    def __init__(
+        self,
+        name: str,
+        args: DatabaseArgs,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("meridian:index:Database", name, opts)
+        args = coerce(DatabaseArgs, args)
+        guard = protection(args.durability)
+        server = sql.DatabaseInstance(
+            f"{name}-server",
+            name=args.instance,
+            region=args.region,
+            database_version=args.version,
+            instance_type=None if args.primary is None else "READ_REPLICA_INSTANCE",
+            master_instance_name=args.primary,
+            settings=self._settings(args, guard),
+            deletion_protection=guard.api,
+            deletion_policy=guard.policy,
+            # A disk that grew by itself must not be shrunk by the next `up`.
+            opts=self.child(ignore_changes=["settings.diskSize"], **guard.options()),
+        )
+        inside = [] if args.primary is not None else self._contents(args, server)
+        self.instance = server.name
+        self.endpoint = after(
+            server.private_ip_address.apply(lambda host: f"{host}:{PORT}"), inside
+        )
+        self.finish()
+
+    def _settings(self, args: DatabaseArgs, guard: Protection) -> dict[str, Any]:
+        flags = {**args.flags, "cloudsql.iam_authentication": "on"}
+        settings: dict[str, Any] = {
+            "tier": f"db-custom-{args.cpu}-{args.memory_gib * 1024}",
+            "edition": args.edition,
+            "availability_type": "REGIONAL" if args.primary is None else "ZONAL",
+            "disk_type": "PD_SSD",
+            "disk_size": args.disk_gib,
+            "disk_autoresize": True,
+            "database_flags": [
+                {"name": key, "value": value} for key, value in sorted(flags.items())
+            ],
+            "ip_configuration": {
+                "ipv4_enabled": False,
+                "private_network": args.network,
+                "ssl_mode": "ENCRYPTED_ONLY",
+            },
+            "insights_config": {"query_insights_enabled": True},
+            "deletion_protection_enabled": guard.api,
+        }
+        if args.primary is None:
+            settings["backup_configuration"] = self._backups(args)
+        return settings
+
+    def _backups(self, args: DatabaseArgs) -> dict[str, Any]:
+        """A highly available primary must have both backups and its log archived."""
+        return {
+            "enabled": True,
+            "start_time": f"{args.backup_hour_utc:02}:00",
+            "point_in_time_recovery_enabled": True,
+            "transaction_log_retention_days": args.log_days,
+            "backup_retention_settings": {
+                "retained_backups": args.backups_kept,
+                "retention_unit": "COUNT",
+            },
+        }
+
+    def _contents(
+        self, args: DatabaseArgs, server: sql.DatabaseInstance
+    ) -> list[pulumi.Resource]:
+        """Database and users; gone with the server, never before it refused."""
+        made: list[pulumi.Resource] = [
+            sql.Database(
+                f"{self.stem}-database",
+                name=args.database,
+                instance=server.name,
+                opts=self.child(deleted_with=server),
+            )
+        ]
+        made += [
+            sql.User(
+                f"{self.stem}-user-{key}",
+                name=pulumi.Output.from_input(email).apply(database_user),
+                instance=server.name,
+                type="CLOUD_IAM_SERVICE_ACCOUNT",
+                opts=self.child(deleted_with=server),
+            )
+            for key, email in args.users.items()
+        ]
+        return made
+
+
+def database_user(email: str) -> str:
+    """Cloud SQL's name of a service account; PostgreSQL names are at most 63 long."""
+    return email.removesuffix(".gserviceaccount.com")

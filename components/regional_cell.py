@@ -1,0 +1,228 @@
+"""Everything that belongs to one region."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_gcp import cloudrunv2, compute
+
+from components import _containers
+from components._base import Component, after, coerce
+from components._containers import ServiceShape
+from components.cache import CacheTier, CacheTierArgs
+from components.database import Database, DatabaseArgs, database_user
+from components.inbox import Inbox, InboxArgs
+from components.vault import Vault, VaultArgs
+from topology import names
+from topology.catalogue import ScalingOwner
+
+MINIMUM = "scaling.minInstanceCount"
+"""Field that the burst scaler owns at run time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionalCellArgs:
+    """One region of the platform."""
+
+    environment: str
+    """Name of the world."""
+    project: str
+    """Google Cloud project."""
+    prefix: str
+    """Start of every physical name."""
+    region: str
+    """Google's name of the region."""
+    hub: str
+    """Hub that takes this region's writes; the region itself in a hub."""
+    hubs: Sequence[str]
+    """Every hub whose changes are followed."""
+    cidr: str
+    """Subnet of the instances."""
+    shape: ServiceShape
+    """Size and bounds of the instances."""
+    cache: CacheTierArgs
+    """The region's Redis."""
+    database: DatabaseArgs
+    """The region's database server."""
+    inbox: InboxArgs
+    """The region's subscriptions."""
+    vault: VaultArgs
+    """The region's bucket and secret."""
+    image: pulumi.Input[str]
+    """Image reference by digest."""
+    network: pulumi.Input[str]
+    """Network of the subnet."""
+    stream_email: pulumi.Input[str]
+    """Account of the service."""
+    worker_email: pulumi.Input[str]
+    """Account of the workers."""
+    changes_topic: pulumi.Input[str]
+    """Topic of changes."""
+    repairs_topic: pulumi.Input[str]
+    """Topic of requests for missing changes."""
+    primary_endpoint: pulumi.Input[str] | None = None
+    """`host:port` of the hub's primary; left out in a hub."""
+    scaling_owner: ScalingOwner | None = None
+    """Default PULUMI."""
+
+
+class RegionalCell(Component):
+    """Subnet, service, workers, cache, database, subscriptions and the region's NEG."""
+
+    neg: pulumi.Output[str]
+    """Network endpoint group, known once the service stands behind it."""
+    service: pulumi.Output[str]
+    """Name of the Cloud Run service."""
+    database: pulumi.Output[str]
+    """Name of the database server, for replicas."""
+    database_endpoint: pulumi.Output[str]
+    """`host:port` of the database server."""
+
+    def __init__(
+        self,
+        name: str,
+        args: RegionalCellArgs,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("meridian:index:RegionalCell", name, opts)
+        args = coerce(RegionalCellArgs, args)
+        cache = CacheTier(f"{name}-cache", args.cache, self.child())
+        database = Database(f"{name}-database", args.database, self.child())
+        inbox = Inbox(f"{name}-inbox", args.inbox, self.child())
+        vault = Vault(f"{name}-vault", args.vault, self.child())
+        values = self._environment(args, cache, database, inbox)
+        access = _containers.vpc_access(args.network, self._subnet(args).id)
+        service = self._service(args, values, access, vault)
+        self._workers(args, values, access, vault)
+        self.neg = after(self._neg(args, service).id, [service])
+        self.service = service.name
+        self.database, self.database_endpoint = database.instance, database.endpoint
+        self.finish()
+
+    def _subnet(self, args: RegionalCellArgs) -> compute.Subnetwork:
+        # Google frees the addresses an hour or two after the last instance.
+        patience = pulumi.CustomTimeouts(delete="3h")
+        return compute.Subnetwork(
+            f"{self.stem}-subnet",
+            name=names.regional(args.prefix, args.region),
+            region=args.region,
+            network=args.network,
+            ip_cidr_range=args.cidr,
+            private_ip_google_access=True,
+            opts=self.child(custom_timeouts=patience),
+        )
+
+    def _environment(
+        self,
+        args: RegionalCellArgs,
+        cache: CacheTier,
+        database: Database,
+        inbox: Inbox,
+    ) -> dict[str, pulumi.Input[str]]:
+        """Variables of both roles; `docs/architecture.md` says what they mean."""
+        values: dict[str, pulumi.Input[str]] = {
+            "DATABASE_LOCAL": database.endpoint,
+            "DATABASE_NAME": args.database.database,
+            "DATABASE_PRIMARY": args.primary_endpoint or database.endpoint,
+            "GOOGLE_CLOUD_PROJECT": args.project,
+            "MERIDIAN_ENVIRONMENT": args.environment,
+            "MERIDIAN_HUB": args.hub,
+            "MERIDIAN_HUBS": ",".join(args.hubs),
+            "MERIDIAN_REGION": args.region,
+            "PUBSUB_SUBSCRIPTION_CHANGES": inbox.changes,
+            "PUBSUB_TOPIC_CHANGES": args.changes_topic,
+            "PUBSUB_TOPIC_REPAIRS": args.repairs_topic,
+            "REDIS_HOST": cache.host,
+            "REDIS_INSTANCE": cache.instance,
+            "REDIS_PORT": cache.port.apply(lambda port: str(int(port))),
+            "REDIS_TLS": cache.tls,
+            "SERVICE_LIMITS": args.shape.limits,
+        }
+        if args.inbox.origin is not None:
+            values["PUBSUB_SUBSCRIPTION_REPAIRS"] = inbox.repairs
+        return values
+
+    def _service(
+        self,
+        args: RegionalCellArgs,
+        values: dict[str, pulumi.Input[str]],
+        access: dict[str, object],
+        vault: Vault,
+    ) -> cloudrunv2.Service:
+        shape = args.shape
+        user = pulumi.Output.from_input(args.stream_email).apply(database_user)
+        container = _containers.stream_container(
+            args.image, shape, {**values, "DATABASE_USER": user}
+        )
+        burst = args.scaling_owner is ScalingOwner.BURST
+        return cloudrunv2.Service(
+            f"{self.stem}-service",
+            name=names.stream_service(args.prefix),
+            location=args.region,
+            # Any other way in would pass by Cloud Armor.
+            ingress="INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+            default_uri_disabled=True,
+            # Not `allUsers`: organisations forbid it, and the balancer sends no token.
+            invoker_iam_disabled=True,
+            deletion_protection=False,
+            scaling={
+                "scaling_mode": "AUTOMATIC",
+                "min_instance_count": shape.min_instances,
+                "max_instance_count": shape.max_instances,
+            },
+            template={
+                "containers": [container],
+                "execution_environment": "EXECUTION_ENVIRONMENT_GEN2",
+                "max_instance_request_concurrency": shape.concurrency,
+                "scaling": {"max_instance_count": shape.max_instances},
+                "service_account": args.stream_email,
+                "timeout": f"{shape.timeout_seconds}s",
+                "vpc_access": access,
+            },
+            opts=self.child(
+                depends_on=[vault], ignore_changes=[MINIMUM] if burst else None
+            ),
+        )
+
+    def _workers(
+        self,
+        args: RegionalCellArgs,
+        values: dict[str, pulumi.Input[str]],
+        access: dict[str, object],
+        vault: Vault,
+    ) -> cloudrunv2.WorkerPool:
+        user = pulumi.Output.from_input(args.worker_email).apply(database_user)
+        container = _containers.worker_container(
+            args.image, args.shape, {**values, "DATABASE_USER": user}
+        )
+        return cloudrunv2.WorkerPool(
+            f"{self.stem}-workers",
+            name=names.worker_pool(args.prefix),
+            location=args.region,
+            deletion_protection=False,
+            scaling={
+                "scaling_mode": "MANUAL",
+                "manual_instance_count": args.shape.workers,
+            },
+            template={
+                "containers": [container],
+                "service_account": args.worker_email,
+                "vpc_access": access,
+            },
+            opts=self.child(depends_on=[vault]),
+        )
+
+    def _neg(
+        self, args: RegionalCellArgs, service: cloudrunv2.Service
+    ) -> compute.RegionNetworkEndpointGroup:
+        """Without a name: Pulumi adds a hash, so that a successor can stand beside it.
+
+        Every change replaces it, and a group in use cannot be deleted first.
+        """
+        return compute.RegionNetworkEndpointGroup(
+            f"{self.stem}-neg",
+            region=args.region,
+            network_endpoint_type="SERVERLESS",
+            cloud_run={"service": service.name},
+            opts=self.child(),
+        )

@@ -1,0 +1,14 @@
+"""Dashboards and alert policies as typed builders that end in canonical JSON.
+
+Layout, in reading order:
+
+widgets     tiles: charts, scorecards, text; the mosaic that places them
+alerts      alert policies over PromQL
+canonical   JSON without anything the server would drop: zeros, nulls, empty values
+validation  the same JSON against Google's own message types, and PromQL's brackets
+world       the dashboard and the alert policies of this platform
+"""
+
+from dashboards.world import alert_policies, dashboards
+
+__all__ = ["alert_policies", "dashboards"]

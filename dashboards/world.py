@@ -1,0 +1,237 @@
+"""The dashboard and the alert policies of this platform."""
+
+from collections.abc import Mapping
+
+from dashboards.alerts import Alert, Severity
+from dashboards.canonical import canonical, digest
+from dashboards.widgets import Board, Chart, Plot, Scorecard, Series, Unit
+from topology import Plan
+
+WINDOW = "1m"
+"""Range of every rate; four scrapes of 15 s in production, many more locally."""
+
+
+def dashboards(plan: Plan) -> Mapping[str, str]:
+    """Canonical JSON of every dashboard, by a stable name."""
+    board = world_board(plan)
+    labels = {"content": digest(board.body())}
+    body = {**board.body(), "labels": labels}
+    return {"world": canonical(body)}
+
+
+def alert_policies(plan: Plan) -> Mapping[str, str]:
+    """Canonical JSON of every alert policy, by a stable name."""
+    return {key: canonical(alert.body()) for key, alert in world_alerts(plan).items()}
+
+
+def world_board(plan: Plan) -> Board:
+    """Demand on top, latency in the middle, machines below."""
+    goals = plan.catalogue.objectives
+    return Board(
+        title=f"Meridian {plan.catalogue.environment}",
+        rows=[
+            _scores(),
+            [_connections(), _notifications()],
+            [_notify(goals.notify_seconds), _commit()],
+            [_writes(), _search()],
+            [_errors(goals.error_ratio), _lag(goals.lag_changes)],
+            [_instances(), _memory()],
+        ],
+    )
+
+
+def _rate(metric: str, by: str) -> str:
+    return f"sum by ({by}) (rate({metric}[{WINDOW}]))"
+
+
+def _quantile(share: float, metric: str, by: str = "") -> str:
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile({share}, {_rate(f'{metric}_bucket', labels)})"
+
+
+def _scores() -> list[Scorecard]:
+    return [
+        Scorecard(
+            title="Connections", query="sum(meridian_connections)", unit=Unit.COUNT
+        ),
+        Scorecard(
+            title="Standing queries", query="sum(meridian_streams)", unit=Unit.COUNT
+        ),
+        Scorecard(
+            title="Notifications a second",
+            query=f"sum(rate(meridian_notifications_total[{WINDOW}]))",
+            unit=Unit.PER_SECOND,
+        ),
+        Scorecard(
+            title="Notified within, median",
+            query=_quantile(0.5, "meridian_notify_seconds"),
+            unit=Unit.SECONDS,
+        ),
+    ]
+
+
+def _connections() -> Chart:
+    query = "sum by (region) (meridian_connections)"
+    return Chart(
+        title="Connections by region",
+        unit=Unit.COUNT,
+        label="connections",
+        series=[Series(query=query, legend="{{region}}", plot=Plot.STACKED_AREA)],
+    )
+
+
+def _notifications() -> Chart:
+    query = _rate("meridian_notifications_total", "region")
+    return Chart(
+        title="Notifications by region",
+        unit=Unit.PER_SECOND,
+        label="a second",
+        series=[Series(query=query, legend="{{region}}", plot=Plot.STACKED_AREA)],
+    )
+
+
+def _notify(goal: float) -> Chart:
+    return Chart(
+        title="From acknowledged write to notification",
+        unit=Unit.SECONDS,
+        label="seconds",
+        threshold=goal,
+        series=[
+            Series(query=_quantile(0.5, "meridian_notify_seconds"), legend="median"),
+            Series(query=_quantile(0.99, "meridian_notify_seconds"), legend="99 %"),
+        ],
+    )
+
+
+def _commit() -> Chart:
+    return Chart(
+        title="Commit",
+        unit=Unit.SECONDS,
+        label="seconds",
+        series=[
+            Series(query=_quantile(0.5, "meridian_commit_seconds"), legend="median"),
+            Series(query=_quantile(0.99, "meridian_commit_seconds"), legend="99 %"),
+        ],
+    )
+
+
+def _writes() -> Chart:
+    query = _rate("meridian_writes_total", "region, op")
+    return Chart(
+        title="Writes by region",
+        unit=Unit.PER_SECOND,
+        label="a second",
+        series=[
+            Series(query=query, legend="{{region}} {{op}}", plot=Plot.STACKED_AREA)
+        ],
+    )
+
+
+def _search() -> Chart:
+    return Chart(
+        title="Search",
+        unit=Unit.SECONDS,
+        label="seconds",
+        series=[
+            Series(query=_quantile(0.5, "meridian_search_seconds"), legend="median"),
+            Series(query=_quantile(0.99, "meridian_search_seconds"), legend="99 %"),
+        ],
+    )
+
+
+def error_ratio(by: str = "region") -> str:
+    """Share of requests that ended in a server error."""
+    failed = f'meridian_http_requests_total{{code=~"5.."}}'
+    return f"{_rate(failed, by)} / {_rate('meridian_http_requests_total', by)}"
+
+
+def _errors(goal: float) -> Chart:
+    return Chart(
+        title="Server errors by region",
+        unit=Unit.SHARE,
+        label="share of requests",
+        threshold=goal,
+        series=[Series(query=error_ratio(), legend="{{region}}")],
+    )
+
+
+def _lag(goal: int) -> Chart:
+    query = "max by (region, origin) (meridian_lag_changes)"
+    return Chart(
+        title="Changes behind each hub",
+        unit=Unit.COUNT,
+        label="changes",
+        threshold=float(goal),
+        series=[Series(query=query, legend="{{region}} from {{origin}}")],
+    )
+
+
+def _instances() -> Chart:
+    query = "count by (region) (meridian_connections)"
+    return Chart(
+        title="Instances by region",
+        unit=Unit.COUNT,
+        label="instances",
+        series=[Series(query=query, legend="{{region}}", plot=Plot.STACKED_AREA)],
+    )
+
+
+def _memory() -> Chart:
+    query = "sum by (region, service) (process_resident_memory_bytes)"
+    return Chart(
+        title="Resident memory by region",
+        unit=Unit.BYTES,
+        label="bytes",
+        series=[
+            Series(query=query, legend="{{region}} {{service}}", plot=Plot.STACKED_AREA)
+        ],
+    )
+
+
+def world_alerts(plan: Plan) -> Mapping[str, Alert]:
+    """Slow, failing, behind: the three ways in which a promise is broken."""
+    goals = plan.catalogue.objectives
+    slow = _quantile(0.99, "meridian_notify_seconds", "region")
+    lag = "max by (region, origin) (meridian_lag_changes)"
+    return {
+        "notifications-slow": Alert(
+            name="NotificationsSlow",
+            title="Notifications are slow",
+            query=f"{slow} > {goals.notify_seconds:g}",
+            lasting_seconds=120,
+            every_seconds=30,
+            severity=Severity.ERROR,
+            summary=(
+                "One of a hundred matches reaches its watcher later than "
+                f"{goals.notify_seconds:g} s. Look at the region's lag and commit time."
+            ),
+            runbook=f"{goals.runbooks}/notifications-slow",
+        ),
+        "requests-failing": Alert(
+            name="RequestsFailing",
+            title="Requests fail",
+            query=f"{error_ratio()} > {goals.error_ratio:g}",
+            lasting_seconds=120,
+            every_seconds=30,
+            severity=Severity.CRITICAL,
+            summary=(
+                f"More than {goals.error_ratio:.2%} of a region's requests end in a "
+                "server error. The balancer leaves the region out by itself; find out "
+                "whether its database answers."
+            ),
+            runbook=f"{goals.runbooks}/requests-failing",
+        ),
+        "region-behind": Alert(
+            name="RegionBehind",
+            title="A region is behind",
+            query=f"{lag} > {goals.lag_changes}",
+            lasting_seconds=60,
+            every_seconds=30,
+            severity=Severity.WARNING,
+            summary=(
+                f"A region has not applied the last {goals.lag_changes:,} changes of a "
+                "hub. Look at its workers and at the subscription's backlog."
+            ),
+            runbook=f"{goals.runbooks}/region-behind",
+        ),
+    }

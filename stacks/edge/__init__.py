@@ -1,0 +1,59 @@
+"""The layer in front of every region."""
+
+from components.budget import BurstBudget, BurstBudgetArgs
+from components.global_lb import GlobalLB, GlobalLBArgs
+from components.observability import Observability, ObservabilityArgs
+from dashboards import alert_policies, dashboards
+from stacks.environment import World
+from stacks.wiring import EDGE, Wiring
+
+
+def edge(world: World, wiring: Wiring) -> GlobalLB:
+    """Declare load balancer, budget, dashboards; only serving regions are behind."""
+    catalogue, settings = world.catalogue, world.catalogue.edge
+    made = GlobalLB(
+        "edge",
+        GlobalLBArgs(
+            prefix=catalogue.prefix,
+            domain=catalogue.domain,
+            backends=wiring.all_of(world.plan.serving, "neg"),
+            requests_per_minute=settings.requests_per_minute,
+            retries=settings.retries,
+            ejection_errors=settings.ejection_errors,
+            ejection_seconds=settings.ejection_seconds,
+            ejection_percent=settings.ejection_percent,
+            log_sample=settings.log_sample,
+            stale_seconds=settings.stale_seconds,
+            durability=catalogue.durability,
+        ),
+        world.options,
+    )
+    wiring.publish("edge", made, EDGE)
+    _budget(world)
+    _observability(world)
+    return made
+
+
+def _budget(world: World) -> BurstBudget:
+    catalogue, settings = world.catalogue, world.catalogue.budget
+    return BurstBudget(
+        "budget",
+        BurstBudgetArgs(
+            prefix=catalogue.prefix,
+            project_number=catalogue.project_number,
+            billing_account=settings.billing_account,
+            currency=settings.currency,
+            monthly=settings.monthly,
+        ),
+        world.options,
+    )
+
+
+def _observability(world: World) -> Observability:
+    return Observability(
+        "observability",
+        ObservabilityArgs(
+            dashboards=dashboards(world.plan), alerts=alert_policies(world.plan)
+        ),
+        world.options,
+    )

@@ -1,0 +1,73 @@
+"""What every program stands on: catalogue, plan, provider, and what stands against."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_gcp
+
+from topology import Catalogue, Plan, load, make_plan
+from topology.findings import Finding, Level
+
+
+class FindingsError(pulumi.RunError):
+    """An `up` of a plan that cannot be done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """One environment as its program sees it."""
+
+    plan: Plan
+    """Plan with the configured image digest in it."""
+    options: pulumi.ResourceOptions
+    """Options of every top-level component: the one explicit provider."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the plan was made from."""
+        return self.plan.catalogue
+
+
+def open_world() -> World:
+    """Read configuration and catalogue, say the findings, make the provider."""
+    config = pulumi.Config("meridian")
+    name = config.get("environment") or pulumi.get_stack()
+    catalogue = with_digest(load(name), config.get("imageDigest"))
+    plan = make_plan(catalogue)
+    report(plan.findings, pulumi.runtime.is_dry_run())
+    provider = pulumi_gcp.Provider(
+        "gcp",
+        project=catalogue.project,
+        default_labels={
+            "environment": catalogue.environment,
+            "managed-by": "pulumi",
+            "platform": "meridian",
+        },
+        # Data says PREVENT for itself; all else must be replaceable.
+        deletion_policy="DELETE",
+    )
+    return World(plan=plan, options=pulumi.ResourceOptions(provider=provider))
+
+
+def with_digest(catalogue: Catalogue, digest: str | None) -> Catalogue:
+    """The catalogue with the digest of a fresh build in place of its own."""
+    if digest is None:
+        return catalogue
+    image = dataclasses.replace(catalogue.image, digest=digest)
+    return dataclasses.replace(catalogue, image=image)
+
+
+def report(findings: tuple[Finding, ...], dry_run: bool) -> None:
+    """Warn of errors in a preview, refuse them in an `up`."""
+    errors = [finding for finding in findings if finding.level is Level.ERROR]
+    if not errors:
+        return
+    listed = "\n".join(f"  {finding}" for finding in errors)
+    if dry_run:
+        pulumi.log.warn(f"{len(errors)} findings would refuse an `up`:\n{listed}")
+        return
+    raise FindingsError(
+        f"{len(errors)} findings of level error stand against this `up`; nothing was "
+        f"changed. Follow the remedies, or lower the catalogue's demand:\n{listed}"
+    )

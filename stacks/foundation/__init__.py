@@ -1,0 +1,37 @@
+"""The layer below every region."""
+
+from components.foundation import Foundation, FoundationArgs
+from components.image import ServiceImageArgs
+from stacks.environment import World
+from stacks.wiring import FOUNDATION, Wiring
+from topology.reader import ROOT
+
+UNBUILT = f"sha256:{'0' * 64}"
+"""Shown by previews before the first build; a finding refuses the `up`."""
+
+
+def foundation(world: World, wiring: Wiring) -> Foundation:
+    """Declare the foundation and publish its outputs."""
+    catalogue = world.catalogue
+    image = catalogue.image
+    made = Foundation(
+        "foundation",
+        FoundationArgs(
+            project=catalogue.project,
+            prefix=catalogue.prefix,
+            services_range=catalogue.network.services,
+            hubs=world.plan.hubs,
+            dead_letter_seconds=7 * 86_400,
+            image=ServiceImageArgs(
+                repository=image.repository,
+                location=image.location,
+                image=image.name,
+                digest=image.digest or UNBUILT,
+                build_context=str(ROOT / "service") if image.build else None,
+                durability=catalogue.durability,
+            ),
+        ),
+        world.options,
+    )
+    wiring.publish("foundation", made, FOUNDATION)
+    return made

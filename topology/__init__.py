@@ -1,0 +1,35 @@
+"""The model: a catalogue is read, checked and turned into a plan. No pulumi here.
+
+Layout, in reading order:
+
+errors      what a bad catalogue raises: every problem with place and remedy
+settings    annotations of catalogue keys: range, unit, source
+catalogue   the frozen records that a catalogue file is bound to
+reader      YAML with line numbers -> records; the only input and output here
+checks      rules that need more than one key (ranges, shares, partners)
+facts       regions and round trips, from `data/`
+limits      what Google allows, with sources
+names       the one maker of physical names
+capacity    streams -> instances, vCPU, memory, addresses, connections
+findings    what the plan cannot do, said before anything is created
+plan        all of it together, JSON-able
+schema      the JSON schema that editors use
+"""
+
+from topology.catalogue import Catalogue, Durability, ScalingOwner
+from topology.errors import CatalogueError, Problem
+from topology.plan import Plan, RegionPlan, make_plan
+from topology.reader import load, read
+
+__all__ = [
+    "Catalogue",
+    "CatalogueError",
+    "Durability",
+    "Plan",
+    "Problem",
+    "RegionPlan",
+    "ScalingOwner",
+    "load",
+    "make_plan",
+    "read",
+]

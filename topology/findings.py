@@ -1,0 +1,200 @@
+"""What a plan cannot do, or does badly: said before anything is created."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from topology import capacity, limits
+
+if TYPE_CHECKING:
+    from topology.plan import Plan, RegionPlan
+
+
+class Level(StrEnum):
+    """An error refuses an `up`; a warning and an info are only said."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Level).index(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One limit met."""
+
+    level: Level
+    """How bad."""
+    code: str
+    """Stable name of the rule."""
+    place: str
+    """Region, or `world`."""
+    message: str
+    """What is needed and what there is."""
+    remedy: str
+    """What to do."""
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.place} {self.message}: {self.remedy} [{self.code}]"
+
+    def to_json(self) -> dict[str, str]:
+        """As `meridian plan --json` prints it."""
+        return {
+            "level": str(self.level),
+            "code": self.code,
+            "place": self.place,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
+
+def find(plan: "Plan") -> Iterator[Finding]:
+    """Every finding of a plan, region by region."""
+    if plan.catalogue.image.digest is None:
+        yield Finding(
+            level=Level.ERROR,
+            code="image-digest",
+            place="world",
+            message="has no image digest to run",
+            remedy="run `meridian image build` and put its digest under image.digest",
+        )
+    for region in plan.regions.values():
+        yield from _quota(plan, region)
+        yield from _addresses(region)
+        yield from _distance(plan, region)
+        yield from _connections(region)
+        yield from _replicas(plan, region)
+        yield from _demand(plan, region)
+
+
+def _quota(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+    """Memory first: at 4 GiB a vCPU it binds at half the instances."""
+    granted, shape = capacity.quota(plan.catalogue, region.name), plan.catalogue.service
+    demands = (
+        ("quota-memory", "GiB", region.memory_gib_max, granted.memory_gib,
+         shape.memory_gib, limits.QUOTA_MEMORY, 2**30, "bytes"),
+        ("quota-cpu", "vCPU", region.vcpu_max, granted.vcpu,
+         shape.cpu, limits.QUOTA_CPU, 1000, "mCPU"),
+    )  # fmt: skip
+    for code, unit, needed, given, each, quota, scale, quota_unit in demands:
+        count = region.instances_max + region.workers
+        asked = f"request `{quota}` >= {needed * scale:,} {quota_unit}"
+        fits = f"or set max_instances to {max(0, given // each - region.workers):,}"
+        if needed > given:
+            yield Finding(
+                level=Level.ERROR,
+                code=code,
+                place=region.name,
+                message=f"needs {needed:,} {unit} ({count:,} instances x {each}), "
+                f"{given:,} granted",
+                remedy=f"{asked}, {fits}",
+            )
+        elif needed * limits.ROLLOUT_FACTOR > given:
+            yield Finding(
+                level=Level.WARNING,
+                code=f"{code}-rollout",
+                place=region.name,
+                message=f"needs up to {needed * limits.ROLLOUT_FACTOR:,} {unit} while "
+                f"a revision rolls out at the ceiling, {given:,} granted",
+                remedy="roll out below the ceiling, or request twice the quota",
+            )
+
+
+def _addresses(region: "RegionPlan") -> Iterator[Finding]:
+    if region.addresses_rollout > region.subnet_addresses:
+        yield Finding(
+            level=Level.WARNING,
+            code="addresses-rollout",
+            place=region.name,
+            message=f"needs {region.addresses_rollout:,} addresses while a revision "
+            f"rolls out at the ceiling, {region.subnet} has "
+            f"{region.subnet_addresses:,}",
+            remedy=f"use /{capacity.smallest_prefix(region.addresses_rollout)} or "
+            "larger; a subnet grows in place",
+        )
+
+
+def _distance(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+    bound = plan.catalogue.objectives.failover_ms
+    if region.failover_ms is None:
+        yield Finding(
+            level=Level.WARNING,
+            code="failover-none",
+            place=region.name,
+            message="has no other serving region to fail over to",
+            remedy="declare a second region and mark it serving",
+        )
+    elif region.failover_ms > bound:
+        kind = "" if region.failover_measured else " (estimated)"
+        yield Finding(
+            level=Level.WARNING,
+            code="failover-distance",
+            place=region.name,
+            message=f"fails over to {region.failover[0]}, {region.failover_ms:g} ms"
+            f"{kind} away, more than {bound:g} ms",
+            remedy="accept slower answers while it is down, or add a nearer region",
+        )
+
+
+def _connections(region: "RegionPlan") -> Iterator[Finding]:
+    database = region.database
+    limit = database.connections_limit
+    if database.connections_max <= limit:
+        return
+    over = database.connections > limit
+    needed = database.connections if over else database.connections_max
+    when = "at the minimum" if over else "at the maximum"
+    yield Finding(
+        level=Level.ERROR if over else Level.WARNING,
+        code="sql-connections",
+        place=region.name,
+        message=f"needs {needed:,} connections to {database.instance} {when} of "
+        f"instances, {limit:,} allowed",
+        remedy="raise database.max_connections with the server's memory, lower "
+        "connections_per_instance, or put a pooler in front",
+    )
+
+
+def _replicas(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+    if region.database.role != "primary":
+        return
+    copies = [
+        other.name
+        for other in plan.regions.values()
+        if other.database.replica_of == region.name
+    ]
+    if len(copies) > limits.REPLICAS_PER_PRIMARY:
+        yield Finding(
+            level=Level.ERROR,
+            code="sql-replicas",
+            place=region.name,
+            message=f"has {len(copies)} read replicas, "
+            f"{limits.REPLICAS_PER_PRIMARY} are allowed a primary",
+            remedy="give some regions another hub, or make one of them a hub",
+        )
+    elif not copies:
+        yield Finding(
+            level=Level.INFO,
+            code="sql-no-replica",
+            place=region.name,
+            message="has no read replica in another region",
+            remedy="a lost region is restored from backups; set replica_of somewhere",
+        )
+
+
+def _demand(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+    held = region.instances * capacity.streams_per_instance(plan.catalogue)
+    if region.streams > held:
+        yield Finding(
+            level=Level.WARNING,
+            code="capacity-baseline",
+            place=region.name,
+            message=f"expects {region.streams:,} streams, its {region.instances:,} "
+            f"warm instances hold {held:,}",
+            remedy="raise min_instances, concurrency or streams_per_connection",
+        )
