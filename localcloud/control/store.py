@@ -1,0 +1,115 @@
+"""What the control plane knows, in SQLite: every change is on disk before it is answered."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS resource (
+  api TEXT, path TEXT, token TEXT, body TEXT, created REAL,
+  PRIMARY KEY (api, path));
+CREATE TABLE IF NOT EXISTS policy (api TEXT, path TEXT, version INT, body TEXT,
+  PRIMARY KEY (api, path));
+CREATE TABLE IF NOT EXISTS operation (name TEXT PRIMARY KEY, body TEXT, done INT,
+  created REAL);
+CREATE TABLE IF NOT EXISTS process (key TEXT PRIMARY KEY, pid INT, started INT,
+  data TEXT);
+CREATE TABLE IF NOT EXISTS address (key TEXT PRIMARY KEY, number INT UNIQUE);
+CREATE TABLE IF NOT EXISTS secret_version (secret TEXT, number INT, sealed BLOB,
+  state TEXT, created REAL, PRIMARY KEY (secret, number));
+CREATE TABLE IF NOT EXISTS hold (target TEXT PRIMARY KEY, how TEXT, until REAL);
+CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT);
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One declared resource."""
+
+    api: str
+    path: str
+    token: str
+    body: Json
+
+
+class Store:
+    """SQLite in write-ahead mode; survives `kill -9` of its process."""
+
+    def __init__(self, file: Path) -> None:
+        self.db = sqlite3.connect(file, isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.executescript(SCHEMA)
+
+    def get(self, api: str, path: str) -> Row | None:
+        sql = "SELECT api, path, token, body FROM resource WHERE api=? AND path=?"
+        found = self.db.execute(sql, (api, path)).fetchone()
+        return Row(*found[:3], json.loads(found[3])) if found else None
+
+    def put(self, row: Row) -> None:
+        sql = (
+            "INSERT INTO resource VALUES (?,?,?,?,?) "
+            "ON CONFLICT (api, path) DO UPDATE SET body=excluded.body"
+        )
+        values = (row.api, row.path, row.token, json.dumps(row.body), time.time())
+        self.db.execute(sql, values)
+
+    def remove(self, api: str, path: str) -> None:
+        self.db.execute("DELETE FROM resource WHERE api=? AND path=?", (api, path))
+        self.db.execute("DELETE FROM policy WHERE api=? AND path=?", (api, path))
+
+    def all(self, token: str | None = None) -> Iterator[Row]:
+        """Resources in the order of their creation, of one type or of all."""
+        sql = "SELECT api, path, token, body FROM resource"
+        where, values = (" WHERE token=?", (token,)) if token else ("", ())
+        found = self.db.execute(f"{sql}{where} ORDER BY created, rowid", values)
+        for api, path, kind, body in found.fetchall():
+            yield Row(api, path, kind, json.loads(body))
+
+    def below(self, api: str, collection: str) -> list[Row]:
+        """Members of one collection."""
+        return [
+            row
+            for row in self.all()
+            if row.api == api and row.path.rsplit("/", 1)[0] == collection
+        ]
+
+    def policy(self, api: str, path: str) -> tuple[int, Json]:
+        """(version, policy) of a resource; version 0 when there is none yet."""
+        sql = "SELECT version, body FROM policy WHERE api=? AND path=?"
+        found = self.db.execute(sql, (api, path)).fetchone()
+        return (found[0], json.loads(found[1])) if found else (0, {})
+
+    def set_policy(self, api: str, path: str, version: int, policy: Json) -> None:
+        sql = "INSERT OR REPLACE INTO policy VALUES (?,?,?,?)"
+        self.db.execute(sql, (api, path, version, json.dumps(policy)))
+
+    def address(self, key: str) -> int:
+        """Number of a part's loopback address, drawn at the first call."""
+        sql = "SELECT number FROM address WHERE key=?"
+        found = self.db.execute(sql, (key,)).fetchone()
+        if found:
+            return int(found[0])
+        taken = {n for (n,) in self.db.execute("SELECT number FROM address")}
+        number = next(n for n in range(1000) if n not in taken)
+        self.db.execute("INSERT INTO address VALUES (?,?)", (key, number))
+        return number
+
+    def free_address(self, key: str) -> None:
+        self.db.execute("DELETE FROM address WHERE key=?", (key,))
+
+    def note(self, key: str) -> str | None:
+        sql = "SELECT value FROM note WHERE key=?"
+        found = self.db.execute(sql, (key,)).fetchone()
+        return found[0] if found else None
+
+    def set_note(self, key: str, value: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO note VALUES (?,?)", (key, value))

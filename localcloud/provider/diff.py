@@ -1,0 +1,93 @@
+"""What changes between two sets of inputs, and whether it replaces (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from localcloud.types.base import Json, ResourceType, short_hash
+
+DEFAULTS = "__defaults"
+"""Inputs that the provider chose itself, as Google's own provider records them."""
+
+
+class Kind(StrEnum):
+    ADD = "add"
+    DELETE = "delete"
+    UPDATE = "update"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One property that differs."""
+
+    path: str
+    """As the engine writes it: `template.containers[0].image`."""
+    kind: Kind
+    replaces: bool
+
+
+def changes(kind: ResourceType, old: Json, new: Json) -> list[Change]:
+    """Every difference, deepest path first named, sorted by path."""
+    found = []
+    for path, how in _walk(_public(old), _public(new), ""):
+        plain = re.sub(r"\[[^\]]*\]", "[]", path)
+        if how is Kind.DELETE and plain in kind.ignore_removed:
+            continue
+        found.append(Change(path, how, _under(plain, kind.replace)))
+    return sorted(found, key=lambda change: change.path)
+
+
+def named(kind: ResourceType, urn: str, old: Json | None, new: Json) -> Json:
+    """The inputs with a name, for types whose name the provider draws.
+
+    The name is a function of URN and inputs, so that an interrupted `up` finds what it made when it runs again.
+    """
+    if not kind.autoname or kind.id_input in new:
+        return new
+    key = kind.id_input
+    if old and key in old.get(DEFAULTS, ()):
+        name = old[key]
+    else:
+        logical = urn.rsplit("::", 1)[-1].lower()
+        name = f"{logical[:50]}-{short_hash(urn, sorted(map(str, new.items())))}"
+    return {**new, key: name, DEFAULTS: [key]}
+
+
+def delete_before_replace(kind: ResourceType, new: Json) -> bool:
+    """Two resources of one fixed name cannot stand side by side."""
+    chosen = kind.id_input in new.get(DEFAULTS, ())
+    return not chosen and kind.auto_id is None and kind.id_input in new
+
+
+def _public(inputs: Json) -> Json:
+    return {k: v for k, v in inputs.items() if k != DEFAULTS}
+
+
+def _under(path: str, roots: Iterable[str]) -> bool:
+    return any(path == r or path.startswith((f"{r}.", f"{r}[")) for r in roots)
+
+
+def _walk(old: Any, new: Any, path: str) -> Iterator[tuple[str, Kind]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            where = f"{path}.{key}" if path else key
+            yield from _member(old, new, key, where)
+    elif isinstance(old, list) and isinstance(new, list):
+        left, right = dict(enumerate(old)), dict(enumerate(new))
+        for index in range(max(len(old), len(new))):
+            yield from _member(left, right, index, f"{path}[{index}]")
+    elif old != new:
+        yield path, Kind.UPDATE
+
+
+def _member(old: Any, new: Any, key: Any, where: str) -> Iterator[tuple[str, Kind]]:
+    if key not in old:
+        yield where, Kind.ADD
+    elif key not in new:
+        yield where, Kind.DELETE
+    else:
+        yield from _walk(old[key], new[key], where)

