@@ -30,7 +30,8 @@ class Component(pulumi.ComponentResource):
 
     def finish(self) -> None:
         """Register every annotated output; one that was not set is an error."""
-        names = _output_names(type(self))
+        kind: Any = type(self)
+        names = _output_names(kind)
         missing = [name for name in names if not hasattr(self, name)]
         if missing:
             raise AttributeError(
@@ -50,7 +51,7 @@ def coerce(kind: type[T], given: T | Mapping[str, Any]) -> T:
         return given
     if not isinstance(given, Mapping):
         raise TypeError(f"{kind.__name__}: {given!r} is neither that nor a mapping")
-    hints = _hints(kind)
+    hints = _hints(typing.cast(Any, kind))
     unknown = sorted(set(given) - set(hints))
     if unknown:
         known = ", ".join(sorted(hints))
@@ -60,7 +61,7 @@ def coerce(kind: type[T], given: T | Mapping[str, Any]) -> T:
     return kind(**{key: _rebuild(hints[key], value) for key, value in given.items()})
 
 
-def after(value: pulumi.Input[T], resources: Sequence[pulumi.Resource]) -> Any:
+def after(value: Any, resources: Sequence[pulumi.Resource]) -> Any:
     """`value`, known only once the resources exist, so that it means "ready".
 
     URNs are joined, not ids: these are known in a preview, so the value stays known.

@@ -92,9 +92,7 @@ def resource_limits(shape: ServiceShape) -> dict[str, str]:
     return {"cpu": str(shape.cpu), "memory": f"{shape.memory_gib}Gi"}
 
 
-def vpc_access(
-    network: pulumi.Input[str], subnet: pulumi.Input[str]
-) -> dict[str, Any]:
+def vpc_access(network: pulumi.Input[str], subnet: pulumi.Input[str]) -> dict[str, Any]:
     """Direct VPC egress; private ranges only, so nothing waits for a NAT."""
     return {
         "egress": "PRIVATE_RANGES_ONLY",

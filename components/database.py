@@ -12,6 +12,9 @@ from topology.catalogue import Durability
 
 PORT = 5432
 
+OWNER_ROLE = "cloudsqlsuperuser"
+"""Owns every database of Cloud SQL; since PostgreSQL 15 nobody else creates tables."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseArgs:
@@ -45,6 +48,8 @@ class DatabaseArgs:
     """Network with private services access."""
     users: Mapping[str, pulumi.Input[str]]
     """Addresses of the service accounts that may log in, by a stable name."""
+    owner: str
+    """Which of them makes the tables."""
     primary: pulumi.Input[str] | None = None
     """Instance name of the primary; makes this a read replica."""
     durability: Durability | None = None
@@ -143,6 +148,8 @@ class Database(Component):
                 name=pulumi.Output.from_input(email).apply(database_user),
                 instance=server.name,
                 type="CLOUD_IAM_SERVICE_ACCOUNT",
+                # The owner makes the tables and grants the others what they need.
+                database_roles=[OWNER_ROLE] if key == args.owner else None,
                 opts=self.child(deleted_with=server),
             )
             for key, email in args.users.items()

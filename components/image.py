@@ -84,4 +84,5 @@ class ServiceImage(Component):
             build_on_preview=False,
             opts=self.child(),
         )
-        return image.repo_digest
+        digest: pulumi.Output[str] = image.repo_digest
+        return digest

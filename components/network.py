@@ -67,7 +67,7 @@ class Network(Component):
         )
         # Google refuses to delete the peering while a deleted database is still held
         # back for days, so it is left behind instead.
-        return servicenetworking.Connection(
+        peering: pulumi.CustomResource = servicenetworking.Connection(
             f"{self.stem}-peering",
             network=network.id,
             service="servicenetworking.googleapis.com",
@@ -76,3 +76,4 @@ class Network(Component):
             deletion_policy="ABANDON",
             opts=self.child(),
         )
+        return peering

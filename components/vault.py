@@ -108,9 +108,7 @@ class Vault(Component):
         return secretmanager.Secret(
             f"{self.stem}-admin",
             secret_id=names.secret(args.prefix, args.region, "admin"),
-            replication={
-                "user_managed": {"replicas": [{"location": args.region}]}
-            },
+            replication={"user_managed": {"replicas": [{"location": args.region}]}},
             deletion_protection=guard.api,
             deletion_policy=guard.policy,
             opts=self.child(**guard.options()),

@@ -17,7 +17,10 @@ def check_dashboard(body: Mapping[str, Any]) -> None:
     tiles = body["mosaicLayout"]["tiles"]
     for tile in tiles:
         title = tile["widget"].get("title", "without title")
-        probe = {"displayName": "probe", "mosaicLayout": {"columns": 48, "tiles": [tile]}}
+        probe = {
+            "displayName": "probe",
+            "mosaicLayout": {"columns": 48, "tiles": [tile]},
+        }
         _parse(probe, Dashboard.pb()(), f"tile {title!r}")
         for query in _queries(tile["widget"]):
             _check_query(query, f"tile {title!r}")
@@ -35,7 +38,7 @@ def check_alert(body: Mapping[str, Any]) -> None:
 
 
 def _parse(body: Mapping[str, Any], message: Any, place: str) -> None:
-    from google.protobuf import json_format
+    from google.protobuf import json_format  # type: ignore[import-untyped]
 
     try:
         json_format.ParseDict(dict(body), message)

@@ -141,7 +141,7 @@ def _search() -> Chart:
 
 def error_ratio(by: str = "region") -> str:
     """Share of requests that ended in a server error."""
-    failed = f'meridian_http_requests_total{{code=~"5.."}}'
+    failed = 'meridian_http_requests_total{code=~"5.."}'
     return f"{_rate(failed, by)} / {_rate('meridian_http_requests_total', by)}"
 
 

@@ -52,7 +52,7 @@ def open_world() -> World:
 
 def with_digest(catalogue: Catalogue, digest: str | None) -> Catalogue:
     """The catalogue with the digest of a fresh build in place of its own."""
-    if digest is None:
+    if not digest:
         return catalogue
     image = dataclasses.replace(catalogue.image, digest=digest)
     return dataclasses.replace(catalogue, image=image)

@@ -58,7 +58,9 @@ class Wiring:
             )
         if producer in self._published:
             raise WiringError(f"{producer}: published twice: give each layer one name")
-        self._published[producer] = {name: getattr(component, name) for name in contract}
+        self._published[producer] = {
+            name: getattr(component, name) for name in contract
+        }
 
     def take(self, producer: str, output: str) -> Any:
         """A value, or an error that names what there is instead."""

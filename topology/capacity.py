@@ -25,9 +25,7 @@ def shares(catalogue: Catalogue) -> Mapping[str, float]:
     open_regions = [name for name, share in given.items() if share is None]
     left = 1.0 - sum(share for share in given.values() if share is not None)
     even = left / len(open_regions) if open_regions else 0.0
-    return {
-        name: even if share is None else share for name, share in given.items()
-    }
+    return {name: even if share is None else share for name, share in given.items()}
 
 
 def share_given(catalogue: Catalogue, name: str) -> float | None:

@@ -44,7 +44,7 @@ class ScalingOwner(StrEnum):
 
 
 class DatabaseEdition(StrEnum):
-    """Cloud SQL edition; always declared, because the default depends on the version."""
+    """Cloud SQL edition; always declared: the default depends on the version."""
 
     ENTERPRISE = "ENTERPRISE"
     ENTERPRISE_PLUS = "ENTERPRISE_PLUS"
@@ -138,9 +138,7 @@ class DatabaseSettings:
     """Part of the instance name: a deleted name stays reserved for about a week."""
     max_connections: int = setting(minimum=25, maximum=262_143, unit="connections")
     """Flag `max_connections` of every server."""
-    connections_per_instance: int = setting(
-        minimum=1, maximum=1000, unit="connections"
-    )
+    connections_per_instance: int = setting(minimum=1, maximum=1000, unit="connections")
     """Connections that one service instance or worker keeps to a server."""
     backup_hour_utc: int = setting(minimum=0, maximum=23, unit="hour")
     """Hour at which backups start."""

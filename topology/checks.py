@@ -34,9 +34,7 @@ def check(
     reports += _partners(catalogue)
     reports += _names(catalogue)
     return [
-        Problem(
-            file=file, line=line_of(key), key=key, message=message, remedy=remedy
-        )
+        Problem(file=file, line=line_of(key), key=key, message=message, remedy=remedy)
         for key, message, remedy in reports
     ]
 

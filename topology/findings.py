@@ -72,35 +72,65 @@ def find(plan: "Plan") -> Iterator[Finding]:
         yield from _demand(plan, region)
 
 
-def _quota(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+@dataclass(frozen=True, kw_only=True)
+class _Demand:
+    """What a region needs of one quota."""
+
+    code: str
+    unit: str
+    needed: int
+    granted: int
+    each: int
+    request: str
+
+    def fits(self, workers: int) -> int:
+        """Instances that the grant has room for beside the workers."""
+        return max(0, self.granted // self.each - workers)
+
+
+def _demands(plan: "Plan", region: "RegionPlan") -> tuple[_Demand, _Demand]:
     """Memory first: at 4 GiB a vCPU it binds at half the instances."""
     granted, shape = capacity.quota(plan.catalogue, region.name), plan.catalogue.service
-    demands = (
-        ("quota-memory", "GiB", region.memory_gib_max, granted.memory_gib,
-         shape.memory_gib, limits.QUOTA_MEMORY, 2**30, "bytes"),
-        ("quota-cpu", "vCPU", region.vcpu_max, granted.vcpu,
-         shape.cpu, limits.QUOTA_CPU, 1000, "mCPU"),
-    )  # fmt: skip
-    for code, unit, needed, given, each, quota, scale, quota_unit in demands:
-        count = region.instances_max + region.workers
-        asked = f"request `{quota}` >= {needed * scale:,} {quota_unit}"
-        fits = f"or set max_instances to {max(0, given // each - region.workers):,}"
-        if needed > given:
+    memory = _Demand(
+        code="quota-memory",
+        unit="GiB",
+        needed=region.memory_gib_max,
+        granted=granted.memory_gib,
+        each=shape.memory_gib,
+        request=f"`{limits.QUOTA_MEMORY}` >= {region.memory_gib_max * 2**30:,} bytes",
+    )
+    cpu = _Demand(
+        code="quota-cpu",
+        unit="vCPU",
+        needed=region.vcpu_max,
+        granted=granted.vcpu,
+        each=shape.cpu,
+        request=f"`{limits.QUOTA_CPU}` >= {region.vcpu_max * 1000:,} mCPU",
+    )
+    return memory, cpu
+
+
+def _quota(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
+    count = region.instances_max + region.workers
+    for demand in _demands(plan, region):
+        rollout = demand.needed * limits.ROLLOUT_FACTOR
+        if demand.needed > demand.granted:
             yield Finding(
                 level=Level.ERROR,
-                code=code,
+                code=demand.code,
                 place=region.name,
-                message=f"needs {needed:,} {unit} ({count:,} instances x {each}), "
-                f"{given:,} granted",
-                remedy=f"{asked}, {fits}",
+                message=f"needs {demand.needed:,} {demand.unit} ({count:,} instances x "
+                f"{demand.each}), {demand.granted:,} granted",
+                remedy=f"request {demand.request}, or set max_instances to "
+                f"{demand.fits(region.workers):,}",
             )
-        elif needed * limits.ROLLOUT_FACTOR > given:
+        elif rollout > demand.granted:
             yield Finding(
                 level=Level.WARNING,
-                code=f"{code}-rollout",
+                code=f"{demand.code}-rollout",
                 place=region.name,
-                message=f"needs up to {needed * limits.ROLLOUT_FACTOR:,} {unit} while "
-                f"a revision rolls out at the ceiling, {given:,} granted",
+                message=f"needs up to {rollout:,} {demand.unit} while a revision rolls "
+                f"out at the ceiling, {demand.granted:,} granted",
                 remedy="roll out below the ceiling, or request twice the quota",
             )
 

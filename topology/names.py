@@ -25,7 +25,9 @@ SERVICE = Kind(what="Cloud Run service", longest=49)
 ACCOUNT = Kind(what="service account", longest=30)
 REDIS = Kind(what="Memorystore instance", longest=40)
 BUCKET = Kind(what="bucket", longest=63, pattern=r"[a-z0-9][a-z0-9-]*[a-z0-9]")
-MESSAGE = Kind(what="Pub/Sub resource", longest=255, pattern=r"(?!goog)[a-zA-Z][\w.~+%-]*")
+MESSAGE = Kind(
+    what="Pub/Sub resource", longest=255, pattern=r"(?!goog)[a-zA-Z][\w.~+%-]*"
+)
 SECRET = Kind(what="secret", longest=255, pattern=r"[\w-]+")
 SQL = Kind(what="Cloud SQL instance", longest=limits.SQL_NAME)
 CERTIFICATE = Kind(what="Certificate Manager resource", longest=63)

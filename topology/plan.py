@@ -11,6 +11,20 @@ from topology import capacity, facts, names
 from topology.catalogue import Catalogue, Role
 from topology.findings import Finding, Level, find
 
+SUMMED = (
+    "streams",
+    "instances",
+    "instances_max",
+    "workers",
+    "vcpu",
+    "vcpu_max",
+    "memory_gib",
+    "memory_gib_max",
+    "addresses",
+    "addresses_max",
+    "addresses_rollout",
+)
+"""Figures of a region that add up to the world's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +136,9 @@ class Plan:
     @cached_property
     def creation_order(self) -> tuple[RegionPlan, ...]:
         """Hubs first: a replica takes its primary's name from its hub."""
-        return tuple(sorted(self.regions.values(), key=lambda r: r.role is not Role.HUB))
+        return tuple(
+            sorted(self.regions.values(), key=lambda r: r.role is not Role.HUB)
+        )
 
     @cached_property
     def serving(self) -> tuple[str, ...]:
@@ -142,14 +158,9 @@ class Plan:
     @property
     def totals(self) -> dict[str, int]:
         """Sums over the regions."""
-        summed = (
-            "streams", "instances", "instances_max", "workers", "vcpu", "vcpu_max",
-            "memory_gib", "memory_gib_max", "addresses", "addresses_max",
-            "addresses_rollout",
-        )  # fmt: skip
         totals = {
             key: sum(getattr(region, key) for region in self.regions.values())
-            for key in summed
+            for key in SUMMED
         }
         totals["cache_gib"] = sum(r.cache.memory_gib for r in self.regions.values())
         totals["regions"] = len(self.regions)
@@ -244,9 +255,7 @@ def _database(catalogue: Catalogue, name: str) -> DatabasePlan:
     is_hub = settings.tier is Role.HUB
     return DatabasePlan(
         role="primary" if is_hub else "replica",
-        instance=names.database(
-            catalogue.prefix, name, catalogue.database.generation
-        ),
+        instance=names.database(catalogue.prefix, name, catalogue.database.generation),
         replica_of=None if is_hub else settings.replica_of or settings.hub,
         cpu=tier.database_cpu,
         memory_gib=tier.database_memory_gib,

@@ -54,9 +54,7 @@ def _shown(path: Path) -> str:
     """The path as people type it: relative to the repository where it lies inside."""
     resolved = path.resolve()
     return (
-        str(resolved.relative_to(ROOT))
-        if resolved.is_relative_to(ROOT)
-        else str(path)
+        str(resolved.relative_to(ROOT)) if resolved.is_relative_to(ROOT) else str(path)
     )
 
 

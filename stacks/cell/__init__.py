@@ -108,6 +108,7 @@ def _database(
         log_days=settings.log_days,
         network=below.private_network,
         users={"stream": below.stream_email, "worker": below.worker_email},
+        owner="worker",
         primary=None if origin is None else wiring.take(origin, "database"),
         durability=world.catalogue.durability,
     )

@@ -8,11 +8,11 @@ import pulumi
 # The engine runs this folder, not the repository; installed or not, it is found.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stacks.cell import cell  # noqa: E402 - after the path
-from stacks.edge import edge  # noqa: E402 - after the path
-from stacks.environment import open_world  # noqa: E402 - after the path
-from stacks.foundation import foundation  # noqa: E402 - after the path
-from stacks.wiring import CONTRACT, Wiring  # noqa: E402 - after the path
+from stacks.cell import cell
+from stacks.edge import edge
+from stacks.environment import open_world
+from stacks.foundation import foundation
+from stacks.wiring import CONTRACT, Wiring
 
 world = open_world()
 wiring = Wiring()
