@@ -19,6 +19,8 @@ class BurstBudgetArgs:
 
     prefix: str
     """Start of the names."""
+    project: pulumi.Input[str]
+    """Project of the topic, known once its APIs answer."""
     project_number: str
     """Project whose cost counts; Google returns numbers, so a name would drift."""
     billing_account: str
@@ -49,6 +51,7 @@ class BurstBudget(Component):
         args = coerce(BurstBudgetArgs, args)
         topic = pubsub.Topic(
             f"{name}-topic",
+            project=args.project,
             name=names.global_name(args.prefix, "budget"),
             opts=self.child(),
         )

@@ -57,6 +57,8 @@ class FoundationArgs:
 class Foundation(Component):
     """APIs, network, registry, service accounts and topics."""
 
+    project: pulumi.Output[str]
+    """The project, known once its APIs answer."""
     network: pulumi.Output[str]
     """Network id for subnets."""
     private_network: pulumi.Output[str]
@@ -108,7 +110,7 @@ class Foundation(Component):
             apis,
         )
         self.network, self.private_network = network.network, network.private_network
-        self.private_network = after(self.private_network, apis)
+        self.project = after(args.project, apis)
         self.image = image.reference
         self.stream_email, self.worker_email = stream.email, worker.email
         self.changes_topic = messaging.changes

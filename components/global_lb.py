@@ -21,6 +21,8 @@ class GlobalLBArgs:
 
     prefix: str
     """Start of every physical name."""
+    project: pulumi.Input[str]
+    """Project, known once its APIs answer."""
     domain: str
     """Name that clients connect to."""
     backends: Mapping[str, pulumi.Input[str]]
@@ -91,6 +93,7 @@ class GlobalLB(Component):
     def _armor(self, args: GlobalLBArgs) -> compute.SecurityPolicy:
         return compute.SecurityPolicy(
             f"{self.stem}-armor",
+            project=args.project,
             name=self._named(args, "armor"),
             type="CLOUD_ARMOR",
             rules=_routes.armor_rules(args.requests_per_minute),
@@ -141,6 +144,7 @@ class GlobalLB(Component):
     ) -> compute.TargetHttpsProxy:
         policy = compute.SSLPolicy(
             f"{self.stem}-tls",
+            project=args.project,
             name=self._named(args, "tls"),
             # Google's defaults are TLS 1.0 and COMPATIBLE.
             min_tls_version="TLS_1_2",
@@ -160,16 +164,20 @@ class GlobalLB(Component):
         )
 
     def _certificates(self, args: GlobalLBArgs) -> certificatemanager.CertificateMap:
-        """Authorised by DNS, so that issuing does not wait for traffic to arrive."""
+        """Authorised by DNS, so that issuing does not wait for traffic to arrive.
+
+        Certificate and authorization carry a hash instead of a name: another domain
+        replaces them, and the old ones serve until the map points to the new.
+        """
         authorization = certificatemanager.DnsAuthorization(
             f"{self.stem}-dns",
-            name=self._named(args, "dns"),
+            project=args.project,
             domain=args.domain,
             opts=self.child(),
         )
         certificate = certificatemanager.Certificate(
             f"{self.stem}-certificate",
-            name=self._named(args, "certificate"),
+            project=args.project,
             managed={
                 "domains": [args.domain],
                 "dns_authorizations": [authorization.id],
@@ -178,6 +186,7 @@ class GlobalLB(Component):
         )
         table = certificatemanager.CertificateMap(
             f"{self.stem}-certificates",
+            project=args.project,
             name=self._named(args, "certificates"),
             opts=self.child(),
         )
@@ -195,6 +204,7 @@ class GlobalLB(Component):
         """Plain HTTP answers with the secure address and nothing else."""
         routes = compute.URLMap(
             f"{self.stem}-redirect",
+            project=args.project,
             name=self._named(args, "redirect"),
             default_url_redirect={
                 "https_redirect": True,
@@ -215,6 +225,7 @@ class GlobalLB(Component):
         guard = protection(args.durability)
         return compute.GlobalAddress(
             f"{self.stem}-address-{version.lower()}",
+            project=args.project,
             name=self._named(args, f"edge-{version.lower()}"),
             ip_version=version,
             deletion_policy=guard.policy,

@@ -15,6 +15,8 @@ from components._base import Component, coerce
 class ObservabilityArgs:
     """Content by a stable name."""
 
+    project: pulumi.Input[str]
+    """Project, known once its APIs answer."""
     dashboards: Mapping[str, str]
     """Canonical JSON of each dashboard."""
     alerts: Mapping[str, str]
@@ -39,25 +41,31 @@ class Observability(Component):
         args = coerce(ObservabilityArgs, args)
         boards = [
             monitoring.Dashboard(
-                f"{name}-{key}", dashboard_json=content, opts=self.child()
+                f"{name}-{key}",
+                project=args.project,
+                dashboard_json=content,
+                opts=self.child(),
             )
             for key, content in sorted(args.dashboards.items())
         ]
         policies = [
-            self._alert(key, json.loads(content))
+            self._alert(key, args.project, json.loads(content))
             for key, content in sorted(args.alerts.items())
         ]
         self.dashboards = pulumi.Output.all(*[board.id for board in boards])
         self.alerts = pulumi.Output.all(*[policy.id for policy in policies])
         self.finish()
 
-    def _alert(self, key: str, policy: Mapping[str, Any]) -> monitoring.AlertPolicy:
+    def _alert(
+        self, key: str, project: pulumi.Input[str], policy: Mapping[str, Any]
+    ) -> monitoring.AlertPolicy:
         """API form to arguments: the provider spells the same fields in snake case."""
         condition = policy["conditions"][0]
         query = condition["conditionPrometheusQueryLanguage"]
         documentation = policy["documentation"]
         return monitoring.AlertPolicy(
             f"{self.stem}-{key}",
+            project=project,
             display_name=policy["displayName"],
             combiner=policy["combiner"],
             severity=policy["severity"],

@@ -16,8 +16,8 @@ DAY = 86_400
 class VaultArgs:
     """Bucket and secret of one region."""
 
-    project: str
-    """Start of the bucket's name, which is unique in the whole world."""
+    bucket: str
+    """Name of the bucket, unique in the whole world."""
     region: str
     """Where both are kept; a bucket's location can never change."""
     prefix: str
@@ -26,6 +26,8 @@ class VaultArgs:
     """Age at which a snapshot is deleted."""
     soft_delete_days: int
     """Days that a deleted snapshot can be restored."""
+    project: pulumi.Input[str]
+    """Project of both, known once its APIs answer."""
     stream_email: pulumi.Input[str]
     """Account that reads snapshots and the secret."""
     worker_email: pulumi.Input[str]
@@ -73,7 +75,8 @@ class Vault(Component):
     def _bucket(self, args: VaultArgs, guard: Protection) -> storage.Bucket:
         return storage.Bucket(
             f"{self.stem}-snapshots",
-            name=names.bucket(args.project, args.region),
+            name=args.bucket,
+            project=args.project,
             location=args.region.upper(),
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
@@ -107,6 +110,7 @@ class Vault(Component):
         """Kept in its own region; `replication` can only be changed by replacement."""
         return secretmanager.Secret(
             f"{self.stem}-admin",
+            project=args.project,
             secret_id=names.secret(args.prefix, args.region, "admin"),
             replication={"user_managed": {"replicas": [{"location": args.region}]}},
             deletion_protection=guard.api,

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_gcp
 
 from topology import Catalogue, Plan, load, make_plan
-from topology.findings import Finding, Level
+from topology.findings import Finding, Level, fold
 
 
 class FindingsError(pulumi.RunError):
@@ -63,7 +63,7 @@ def report(findings: tuple[Finding, ...], dry_run: bool) -> None:
     errors = [finding for finding in findings if finding.level is Level.ERROR]
     if not errors:
         return
-    listed = "\n".join(f"  {finding}" for finding in errors)
+    listed = "\n".join(f"  {line}" for line in fold(errors))
     if dry_run:
         pulumi.log.warn(f"{len(errors)} findings would refuse an `up`:\n{listed}")
         return

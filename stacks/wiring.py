@@ -10,6 +10,7 @@ CONTRACT = 1
 """Version of the names that layers hand to each other; a stack exports it."""
 
 FOUNDATION = (
+    "project",
     "network",
     "private_network",
     "image",

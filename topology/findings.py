@@ -1,6 +1,6 @@
 """What a plan cannot do, or does badly: said before anything is created."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -51,6 +51,19 @@ class Finding:
             "message": self.message,
             "remedy": self.remedy,
         }
+
+
+def fold(findings: Sequence[Finding]) -> list[str]:
+    """One line for each rule: its first finding in full, the other places by name."""
+    lines: list[str] = []
+    by_code: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    for first, *others in by_code.values():
+        places = ", ".join(finding.place for finding in others)
+        more = f"; {len(others)} more like it: {places}" if others else ""
+        lines.append(f"{first}{more}")
+    return lines
 
 
 def find(plan: "Plan") -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from components.regional_cell import RegionalCell, RegionalCellArgs
 from components.vault import VaultArgs
 from stacks.environment import World
 from stacks.wiring import CELL, Wiring
-from topology import RegionPlan
+from topology import RegionPlan, names
 
 
 def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
@@ -136,7 +136,8 @@ def _inbox(world: World, region: RegionPlan, below: _Below) -> InboxArgs:
 def _vault(world: World, region: RegionPlan, below: _Below) -> VaultArgs:
     catalogue = world.catalogue
     return VaultArgs(
-        project=catalogue.project,
+        bucket=names.bucket(catalogue.project, region.name),
+        project=below.project,
         region=region.name,
         prefix=catalogue.prefix,
         keep_days=catalogue.storage.keep_days,

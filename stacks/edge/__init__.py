@@ -15,6 +15,7 @@ def edge(world: World, wiring: Wiring) -> GlobalLB:
         "edge",
         GlobalLBArgs(
             prefix=catalogue.prefix,
+            project=wiring.take("foundation", "project"),
             domain=catalogue.domain,
             backends=wiring.all_of(world.plan.serving, "neg"),
             requests_per_minute=settings.requests_per_minute,
@@ -29,17 +30,18 @@ def edge(world: World, wiring: Wiring) -> GlobalLB:
         world.options,
     )
     wiring.publish("edge", made, EDGE)
-    _budget(world)
-    _observability(world)
+    _budget(world, wiring)
+    _observability(world, wiring)
     return made
 
 
-def _budget(world: World) -> BurstBudget:
+def _budget(world: World, wiring: Wiring) -> BurstBudget:
     catalogue, settings = world.catalogue, world.catalogue.budget
     return BurstBudget(
         "budget",
         BurstBudgetArgs(
             prefix=catalogue.prefix,
+            project=wiring.take("foundation", "project"),
             project_number=catalogue.project_number,
             billing_account=settings.billing_account,
             currency=settings.currency,
@@ -49,11 +51,13 @@ def _budget(world: World) -> BurstBudget:
     )
 
 
-def _observability(world: World) -> Observability:
+def _observability(world: World, wiring: Wiring) -> Observability:
     return Observability(
         "observability",
         ObservabilityArgs(
-            dashboards=dashboards(world.plan), alerts=alert_policies(world.plan)
+            project=wiring.take("foundation", "project"),
+            dashboards=dashboards(world.plan),
+            alerts=alert_policies(world.plan),
         ),
         world.options,
     )
