@@ -1,0 +1,112 @@
+"""The feed: one Redis stream per origin and lane, in each region.
+
+An entry's id is the change's position, `<epoch>-<seq>`. Redis refuses an id that
+is not above its last, so feeding twice is harmless and needs no store.
+"""
+
+import tempfile
+from pathlib import Path
+
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.exceptions import RedisError, ResponseError
+
+from service.google import UNREACHABLE, Google
+from service.log.change import Change, Position, decode, encode
+from service.settings import Settings
+
+LENGTH = 4096
+"""Entries kept per stream, about; older ones are read from Postgres."""
+AWAY = (RedisError, *UNREACHABLE)
+"""What a command raises when Redis is away."""
+_NOT_ABOVE = "equal or smaller"
+
+
+def feed_key(origin: str, lane: int) -> str:
+    """Name of the Redis stream."""
+    return f"feed:{origin}:{lane}"
+
+
+class _Auth(CredentialProvider):
+    """Reads the AUTH string at every connect: it may have been rotated."""
+
+    def __init__(self, google: Google) -> None:
+        self._google = google
+
+    async def get_credentials_async(self) -> tuple[str, ...]:
+        password = await self._google.redis_password()
+        return (password,) if password else ()
+
+
+async def open_redis(settings: Settings, google: Google) -> redis.asyncio.Redis:
+    """A client of this region's Redis; it connects at its first command."""
+    options: dict[str, object] = {}
+    if settings.redis_instance and settings.metadata_host:
+        options["credential_provider"] = _Auth(google)
+    if settings.redis_tls:
+        options |= {"ssl": True, "ssl_ca_certs": await _ca_file(google)}
+    return redis.asyncio.Redis(
+        host=settings.redis_host,
+        port=settings.redis_port,
+        socket_connect_timeout=2,
+        socket_timeout=10,
+        retry=Retry(NoBackoff(), 0),
+        **options,  # type: ignore[arg-type]
+    )
+
+
+async def _ca_file(google: Google) -> str:
+    path = Path(tempfile.mkdtemp(prefix="meridian-")) / "redis-ca.pem"
+    path.write_text(await google.redis_certificates())
+    return str(path)
+
+
+async def feed(client: redis.asyncio.Redis, changes: list[Change]) -> None:
+    """Appends changes in order; raises one of `AWAY`."""
+    pipeline = client.pipeline(transaction=False)
+    for change in changes:
+        pipeline.xadd(
+            feed_key(change.origin, change.lane),
+            {"c": encode((change,))},
+            id=f"{change.epoch}-{change.seq}",
+            maxlen=LENGTH,
+            approximate=True,
+        )
+    for answer in await pipeline.execute(raise_on_error=False):
+        if isinstance(answer, ResponseError) and _NOT_ABOVE in str(answer):
+            continue
+        if isinstance(answer, Exception):
+            raise answer
+
+
+async def last_fed(
+    client: redis.asyncio.Redis, origin: str, lane: int
+) -> Position | None:
+    """Position of the newest entry, None of an empty stream."""
+    entries = await client.xrevrange(feed_key(origin, lane), count=1)
+    return _position(entries[0][0]) if entries else None
+
+
+async def read_feed(
+    client: redis.asyncio.Redis, lane: int, after: dict[str, Position], block: int
+) -> list[tuple[str, list[Change]]]:
+    """(origin, changes) that came after the positions; waits `block` ms."""
+    keys = {feed_key(o, lane): f"{p.epoch}-{p.seq}" for o, p in after.items()}
+    origins = {key.encode(): origin for key, origin in zip(keys, after, strict=True)}
+    answer = await client.xread(keys, count=256, block=block)
+    streams = answer.items() if isinstance(answer, dict) else answer or ()
+    found = []
+    for key, entries in streams:
+        if entries and isinstance(entries[0], list):
+            # RESP3 wraps the entries of a stream in one more list.
+            entries = entries[0]
+        changes = [decode(fields[b"c"])[0] for _, fields in entries]
+        found.append((origins[key], changes))
+    return found
+
+
+def _position(entry_id: bytes) -> Position:
+    epoch, seq = entry_id.split(b"-")
+    return Position(int(epoch), int(seq))

@@ -1,0 +1,1 @@
+"""The change log: Postgres schema, group commit, codec, order of changes."""

@@ -1,0 +1,222 @@
+"""Group commit: a batch is what queued while the previous commit ran."""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from service.contract import ServiceError
+from service.log.change import TENANT, Position, lane_of
+from service.log.database import GONE, TokenSource, connect
+from service.settings import Settings
+from service.telemetry import Metrics, log
+
+MOST = 100
+"""Changes of one batch."""
+MOST_QUEUED = 20_000
+"""Changes that may wait; beyond it a write is refused as overloaded."""
+DEADLINE = 5.0
+"""Seconds a write waits for its primary before it is refused."""
+_CALL = (
+    "SELECT n, epoch, seq, at, committed, repeated FROM commit_changes($1, $2, "
+    "$3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
+    "$9::bytea[], $10::text[], $11::bigint[])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the log says of a write."""
+
+    lane: int
+    position: Position
+    at: int
+    committed: int
+    repeated: bool
+
+
+@dataclass(slots=True)
+class Pending:
+    """A write on its way into the log."""
+
+    event_id: str
+    collection: str
+    item_id: str
+    op: str
+    vector: bytes | None
+    metadata: str
+    written: int = field(default_factory=lambda: int(time.time() * 1000))
+    due: float = field(default_factory=lambda: time.monotonic() + DEADLINE)
+    done: "asyncio.Future[Committed]" = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+    lane: int = -1
+
+    def __post_init__(self) -> None:
+        self.lane = lane_of(TENANT, self.collection)
+
+    def resolve(self, result: Committed | BaseException) -> None:
+        """Tells the waiting request, unless it has gone."""
+        if self.done.done():
+            return
+        if isinstance(result, BaseException):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+
+def _unavailable(hub: str, reason: str) -> ServiceError:
+    return ServiceError(
+        "unavailable",
+        f"The primary in {hub} does not answer ({reason}): send the same event ids "
+        "again, here or in another region.",
+        elsewhere=True,
+    )
+
+
+class Committer:
+    """Writes of one instance into its hub's primary, one batch at a time."""
+
+    def __init__(
+        self, settings: Settings, token: TokenSource, metrics: Metrics
+    ) -> None:
+        self._settings = settings
+        self._token = token
+        self._metrics = metrics
+        self._queue: deque[Pending] = deque()
+        self._wake = asyncio.Event()
+        self._connection: asyncpg.Connection | None = None
+        self._bell: asyncpg.Connection | None = None
+        self._ring = asyncio.Event()
+        self.healthy = True
+        """Whether the last batch reached the primary."""
+
+    async def run(self) -> None:
+        """Commits until cancelled."""
+        ringing = asyncio.create_task(self._ring_bell())
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._queue:
+                    await self._commit(self._take())
+        finally:
+            ringing.cancel()
+
+    async def drain(self) -> None:
+        """Returns once the queue is empty."""
+        while self._queue:
+            await asyncio.sleep(0.01)
+
+    def submit(self, pending: list[Pending]) -> None:
+        """Queues writes; raises ServiceError `overloaded` when too many wait."""
+        if len(self._queue) + len(pending) > MOST_QUEUED:
+            raise ServiceError(
+                "overloaded",
+                f"{len(self._queue)} writes wait: try again, or in another region.",
+                elsewhere=True,
+            )
+        self._queue.extend(pending)
+        self._wake.set()
+
+    def _take(self) -> list[Pending]:
+        return [self._queue.popleft() for _ in range(min(MOST, len(self._queue)))]
+
+    async def _commit(self, batch: list[Pending]) -> None:
+        """Tries until the batch is in the log or each write's time is over.
+
+        An attempt that broke may have stored the batch: the same event ids make
+        the next attempt return what the first one stored.
+        """
+        reason = "time is over"
+        while batch:
+            try:
+                await self._attempt(batch)
+                self.healthy = True
+                return
+            except GONE as error:
+                reason = type(error).__name__
+                self._lose_connection()
+            except asyncpg.PostgresError as error:
+                await self._one_by_one(batch, error)
+                return
+            self.healthy = False
+            now = time.monotonic()
+            for late in [p for p in batch if p.due <= now]:
+                late.resolve(_unavailable(self._settings.hub, reason))
+            batch = [p for p in batch if p.due > now]
+            if batch:
+                await asyncio.sleep(0.1)
+        log("WARNING", "primary unavailable", reason=reason, hub=self._settings.hub)
+
+    async def _attempt(self, batch: list[Pending]) -> None:
+        left = max(0.1, max(p.due for p in batch) - time.monotonic())
+        started = time.perf_counter()
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(
+                self._settings, self._settings.database_primary, self._token
+            )
+        arguments = self._arguments(batch)
+        rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
+        self._metrics.commit_seconds.observe(time.perf_counter() - started)
+        for n, epoch, seq, at, committed, repeated in rows:
+            pending = batch[n - 1]
+            position = Position(epoch, seq)
+            pending.resolve(Committed(pending.lane, position, at, committed, repeated))
+        self._ring.set()
+
+    def _arguments(self, batch: list[Pending]) -> list[object]:
+        return [
+            self._settings.hub,
+            self._settings.region,
+            [p.lane for p in batch],
+            [p.event_id for p in batch],
+            [TENANT] * len(batch),
+            [p.collection for p in batch],
+            [p.item_id for p in batch],
+            [p.op for p in batch],
+            [p.vector for p in batch],
+            [p.metadata for p in batch],
+            [p.written for p in batch],
+        ]
+
+    async def _one_by_one(self, batch: list[Pending], error: Exception) -> None:
+        """One bad write must not fail its neighbours."""
+        if len(batch) > 1:
+            for pending in batch:
+                await self._commit([pending])
+            return
+        log("ERROR", "write refused by the database", error=str(error))
+        failed = ServiceError("internal", "The database refused this write.")
+        batch[0].resolve(failed)
+
+    def _lose_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _ring_bell(self) -> None:
+        """Wakes the hub's relay after commits.
+
+        NOTIFY takes a lock of the whole server, so it stays out of the write's
+        transaction and off its connection; several commits share one. It reaches
+        the relay from every region that writes to the hub, as Redis would not.
+        """
+        while True:
+            await self._ring.wait()
+            self._ring.clear()
+            try:
+                if self._bell is None or self._bell.is_closed():
+                    self._bell = await connect(
+                        self._settings, self._settings.database_primary, self._token
+                    )
+                await self._bell.execute("NOTIFY meridian_changes", timeout=2)
+            except (*GONE, asyncpg.PostgresError):
+                # The relay polls too; the next commit rings again.
+                if self._bell is not None:
+                    with contextlib.suppress(Exception):
+                        self._bell.terminate()
+                self._bell = None

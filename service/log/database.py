@@ -1,0 +1,65 @@
+"""Connections to Postgres and what their failures mean."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+
+from service.settings import Settings
+
+TokenSource = Callable[[], Awaitable[str | None]]
+
+GONE: tuple[type[BaseException], ...] = (
+    OSError,
+    asyncio.TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
+)
+"""The server is away, starting, stopping, or no primary any more."""
+
+
+def _arguments(settings: Settings, address: str, token: TokenSource) -> dict[str, Any]:
+    host, _, port = address.rpartition(":")
+    arguments: dict[str, Any] = {
+        "host": host,
+        "port": int(port),
+        "database": settings.database_name,
+        "user": settings.database_user,
+        "timeout": 3,
+        "server_settings": {
+            "application_name": f"meridian-{settings.role}-{settings.region}",
+            # Generic plans: the functions' plans do not depend on the values.
+            "jit": "off",
+        },
+    }
+    if settings.metadata_host:
+        # Called at every connect: an access token lives an hour at most.
+        arguments["password"] = token
+    return arguments
+
+
+async def connect(
+    settings: Settings, address: str, token: TokenSource
+) -> asyncpg.Connection:
+    """One connection; raises one of `GONE` when there is none to be had."""
+    return await asyncpg.connect(**_arguments(settings, address, token))
+
+
+async def pool(
+    settings: Settings, address: str, token: TokenSource, most: int = 4
+) -> asyncpg.Pool:
+    """Connections made on demand and closed after a minute without use."""
+    return await asyncpg.create_pool(
+        **_arguments(settings, address, token),
+        min_size=0,
+        max_size=most,
+        command_timeout=10,
+        max_inactive_connection_lifetime=60,
+    )

@@ -1,0 +1,227 @@
+"""Reads the change log and the rows of a Postgres server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from service.contract import ServiceError
+from service.log.change import START, Change, Position
+
+_COLUMNS = (
+    "c.origin, c.lane, c.epoch, c.seq, c.event_id, c.tenant, c.collection, "
+    "c.item_id, c.op, c.vector, c.metadata, c.at, c.region, c.written, c.committed"
+)
+_AFTER = (
+    f"SELECT {_COLUMNS} FROM change c WHERE c.origin = $1 AND c.lane = $2 "
+    "AND (c.epoch, c.seq) > ($3, $4) ORDER BY c.epoch, c.seq LIMIT $5"
+)
+# Only lanes whose head moved are read: an idle poll touches sixteen rows.
+_UNPUBLISHED = (
+    f"SELECT {_COLUMNS} FROM unnest($2::smallint[], $3::integer[], $4::bigint[]) "
+    "AS m(lane, epoch, seq) JOIN head h ON h.origin = $1 AND h.lane = m.lane "
+    "AND (h.epoch, h.seq) > (m.epoch, m.seq) CROSS JOIN LATERAL "
+    "(SELECT * FROM change WHERE origin = $1 AND lane = m.lane "
+    "AND (epoch, seq) > (m.epoch, m.seq) ORDER BY epoch, seq LIMIT $5) c"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A collection as it was created; it never changes."""
+
+    name: str
+    lane: int
+    dimension: int
+    metric: str
+
+    def shown(self) -> dict[str, Any]:
+        """The public shape."""
+        return {
+            "name": self.name,
+            "dimension": self.dimension,
+            "metric": self.metric,
+            "element_type": "f32",
+            "writes": "anywhere",
+        }
+
+
+def _definition(row: asyncpg.Record) -> Definition:
+    fields = orjson.loads(row["definition"])
+    return Definition(row["name"], row["lane"], fields["dimension"], fields["metric"])
+
+
+class Reader:
+    """Queries over a pool of one server."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self.pool = pool
+
+    async def after(
+        self, origin: str, lane: int, position: Position, most: int
+    ) -> list[Change]:
+        """Changes of a lane after `position`, in order."""
+        rows = await self.pool.fetch(_AFTER, origin, lane, *position, most)
+        return [Change(*row) for row in rows]
+
+    async def unpublished(
+        self, origin: str, marks: Mapping[int, Position], most: int
+    ) -> list[Change]:
+        """Changes after the marks, of all lanes, at most `most` a lane."""
+        rows = await self.pool.fetch(
+            _UNPUBLISHED,
+            origin,
+            list(marks),
+            [p.epoch for p in marks.values()],
+            [p.seq for p in marks.values()],
+            most,
+        )
+        return [Change(*row) for row in rows]
+
+    async def positions(
+        self, lane: int | None = None
+    ) -> dict[tuple[str, int], Position]:
+        """Position of every (origin, lane) on this server."""
+        query = "SELECT origin, lane, epoch, seq FROM position"
+        if lane is None:
+            rows = await self.pool.fetch(query)
+        else:
+            rows = await self.pool.fetch(query + " WHERE lane = $1", lane)
+        return {(r[0], r[1]): Position(r[2], r[3]) for r in rows}
+
+    async def oldest(self, origin: str, lane: int) -> Position | None:
+        """First position still in the log, None when it holds none."""
+        row = await self.pool.fetchrow(
+            "SELECT epoch, seq FROM change WHERE origin = $1 AND lane = $2 "
+            "ORDER BY epoch, seq LIMIT 1",
+            origin,
+            lane,
+        )
+        return Position(*row) if row else None
+
+    async def since(self, lane: int, milliseconds: int) -> dict[str, Position]:
+        """Per origin the last position committed before a moment (ms)."""
+        rows = await self.pool.fetch(
+            "SELECT DISTINCT ON (origin) origin, epoch, seq FROM change "
+            "WHERE lane = $1 AND committed < $2 ORDER BY origin, epoch DESC, seq DESC",
+            lane,
+            milliseconds,
+        )
+        return {r[0]: Position(r[1], r[2]) for r in rows}
+
+    async def events(
+        self, lane: int, event_ids: list[str]
+    ) -> list[tuple[str, str, Position]]:
+        """(event id, origin, position) of every change that carries one of them."""
+        rows = await self.pool.fetch(
+            "SELECT event_id, origin, epoch, seq FROM change "
+            "WHERE event_id = ANY ($2) AND lane = $1",
+            lane,
+            event_ids,
+        )
+        return [(r[0], r[1], Position(r[2], r[3])) for r in rows]
+
+    async def recent_events(
+        self, lane: int, since: int
+    ) -> list[tuple[str, str, Position]]:
+        """(event id, origin, position) of the newest changes since a moment (ms)."""
+        rows = await self.pool.fetch(
+            "SELECT event_id, origin, epoch, seq FROM change WHERE lane = $1 "
+            "AND committed > $2 ORDER BY committed DESC LIMIT 8192",
+            lane,
+            since,
+        )
+        return [(r[0], r[1], Position(r[2], r[3])) for r in reversed(rows)]
+
+    async def definition(self, name: str) -> Definition | None:
+        """A collection by its name."""
+        row = await self.pool.fetchrow("SELECT * FROM collection WHERE name = $1", name)
+        return _definition(row) if row else None
+
+    async def definitions(self) -> list[Definition]:
+        """All collections by name."""
+        rows = await self.pool.fetch("SELECT * FROM collection ORDER BY name")
+        return [_definition(row) for row in rows]
+
+    async def count(self, collection: str) -> int:
+        """Items of a collection."""
+        found = await self.pool.fetchval(
+            "SELECT count(*) FROM item WHERE collection = $1 AND NOT deleted",
+            collection,
+        )
+        return int(found)
+
+    async def item(self, tenant: str, collection: str, item: str) -> Any:
+        """Row of one item (vector, metadata, at, origin) or None."""
+        return await self.pool.fetchrow(
+            "SELECT vector, metadata, at, origin FROM item WHERE tenant = $1 "
+            "AND collection = $2 AND id = $3 AND NOT deleted",
+            tenant,
+            collection,
+            item,
+        )
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["Snapshot"]:
+        """One consistent view of the server."""
+        async with self.pool.acquire() as connection:
+            yield Snapshot(connection)
+
+
+class Snapshot:
+    """A REPEATABLE READ view that starts once the server has come far enough."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    async def reach(self, lane: int, wanted: Mapping[str, Position]) -> None:
+        """Waits for the positions; raises ServiceError after five seconds."""
+        until = time.monotonic() + 5
+        while True:
+            rows = await self._connection.fetch(
+                "SELECT origin, epoch, seq FROM position WHERE lane = $1", lane
+            )
+            here = {r[0]: Position(r[1], r[2]) for r in rows}
+            if all(here.get(o, START) >= p for o, p in wanted.items()):
+                return
+            if time.monotonic() > until:
+                raise ServiceError(
+                    "unavailable",
+                    "This region's database is too far behind to load the "
+                    "collection: try another region.",
+                    elsewhere=True,
+                )
+            await asyncio.sleep(0.02)
+
+    async def refuse_beyond(self, definition: Definition, limit: int) -> None:
+        """Raises ServiceError when the vectors would not fit."""
+        count = await self._connection.fetchval(
+            "SELECT count(*) FROM item WHERE collection = $1 AND NOT deleted",
+            definition.name,
+        )
+        size = count * definition.dimension * 4
+        if size > limit:
+            raise ServiceError(
+                "collection_too_large",
+                f"{definition.name} holds {size} bytes of vectors; an instance holds "
+                f"{limit}: split the collection.",
+                details={"given": size, "allowed": limit},
+            )
+
+    async def items(self, collection: str) -> AsyncIterator[Any]:
+        """Rows of a collection, tombstones included."""
+        async with self._connection.transaction(
+            isolation="repeatable_read", readonly=True
+        ):
+            async for row in self._connection.cursor(
+                "SELECT id, vector, metadata, at, origin, deleted FROM item "
+                "WHERE collection = $1",
+                collection,
+                prefetch=500,
+            ):
+                yield row

@@ -1,0 +1,1 @@
+"""An instance: HTTP and WebSocket, collections in memory, followers of the feed."""

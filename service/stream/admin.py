@@ -1,0 +1,97 @@
+"""Server-Sent Events of the matches this instance delivered, for the console."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from service.log.change import Change
+from service.stream.standing import Stream
+
+_KEPT = 50
+_QUEUED = 500
+_TEXT = 160
+
+
+class Recent:
+    """The newest matches and who listens to them."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+        self._kept: deque[bytes] = deque(maxlen=_KEPT)
+        self._queues: set[asyncio.Queue[bytes]] = set()
+
+    def add(
+        self, stream: Stream, change: Change, score: float, milliseconds: float
+    ) -> None:
+        """Takes a delivered match; a listener that lags misses some."""
+        text = ""
+        if '"text"' in change.metadata:
+            text = str(orjson.loads(change.metadata).get("text", ""))[:_TEXT]
+        event = orjson.dumps(
+            {
+                "stream": stream.id,
+                "collection": stream.collection,
+                "item": change.item_id,
+                "text": text,
+                "score": round(score, 4),
+                "written_in": change.region,
+                "region": self._region,
+                "milliseconds": round(milliseconds, 1),
+                "committed_at": change.committed,
+                "event_id": change.event_id,
+            }
+        )
+        self._kept.append(event)
+        for queue in self._queues:
+            if queue.qsize() < _QUEUED:
+                queue.put_nowait(event)
+
+    def listen(self) -> "asyncio.Queue[bytes]":
+        """A queue that starts with what is kept."""
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        for event in self._kept:
+            queue.put_nowait(event)
+        self._queues.add(queue)
+        return queue
+
+    def leave(self, queue: "asyncio.Queue[bytes]") -> None:
+        """Ends a listener."""
+        self._queues.discard(queue)
+
+
+async def serve_matches(
+    recent: Recent,
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+    region: bytes,
+) -> None:
+    """Streams events until the client goes."""
+    headers = [
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"private, no-store"),
+        (b"x-meridian-region", region),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    queue = recent.listen()
+    writing = asyncio.create_task(_write(queue, send))
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    finally:
+        recent.leave(queue)
+        writing.cancel()
+
+
+async def _write(
+    queue: "asyncio.Queue[bytes]", send: Callable[[dict[str, Any]], Awaitable[None]]
+) -> None:
+    while True:
+        try:
+            event = await asyncio.wait_for(queue.get(), 15)
+            body = b"event: match\ndata: " + event + b"\n\n"
+        except TimeoutError:
+            body = b": idle\n\n"
+        await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -1,0 +1,148 @@
+"""One lane as an instance holds it: order, recent changes, who listens.
+
+Everything here runs in the event loop without waiting, so a stream that is
+moved between "replaying" and "live" misses nothing and hears nothing twice.
+"""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+
+from service.kernel import Kernel
+from service.log.change import START, Change, Position
+from service.log.reader import Definition
+from service.log.sequencer import Sequencer
+from service.stream.items import Items, scored
+from service.stream.standing import Listener, Positions, Standing, Stream, rows_of
+from service.telemetry import Metrics
+
+RECENT = 1024
+"""Changes of one origin kept in memory for streams that catch up."""
+REMEMBERED_EVENTS = 16_384
+"""Event ids kept, so that a retry through another hub is delivered once."""
+
+
+class Collection:
+    """A collection's standing queries and, once searched, its items."""
+
+    def __init__(self, definition: Definition, kernel: Kernel) -> None:
+        self.definition = definition
+        self.standing = Standing(kernel.index(definition.dimension))
+        self.items: Items | None = None
+        self.loading: list[Change] | None = None
+        """Changes that came while the items are read from the database."""
+
+
+class Lane:
+    """What an instance knows of one lane."""
+
+    def __init__(
+        self,
+        number: int,
+        positions: Positions,
+        metrics: Metrics,
+        parked: Callable[[Listener, list[Stream]], None],
+    ) -> None:
+        self.number = number
+        self.sequencers = {o: Sequencer(p) for o, p in positions.items()}
+        self.recent: dict[str, deque[Change]] = {
+            origin: deque(maxlen=RECENT) for origin in positions
+        }
+        self.fed: Positions = {}
+        """Newest entry read from the feed, per origin."""
+        self.collections: dict[str, Collection] = {}
+        self._events: OrderedDict[str, list[tuple[str, Position]]] = OrderedDict()
+        self._metrics = metrics
+        self._parked = parked
+        """Told of streams whose connection has no credit left."""
+
+    @property
+    def positions(self) -> Positions:
+        """Everything up to here was matched."""
+        return {origin: s.position for origin, s in self.sequencers.items()}
+
+    def read_from(self) -> Positions:
+        """Where reading of the feed goes on."""
+        return {o: max(p, self.fed.get(o, p)) for o, p in self.positions.items()}
+
+    def remember(self, event_id: str, origin: str, position: Position) -> None:
+        """Keeps where an event id stood."""
+        self._events.setdefault(event_id, []).append((origin, position))
+        if len(self._events) > REMEMBERED_EVENTS:
+            self._events.popitem(last=False)
+
+    def stood(self, event_id: str) -> list[tuple[str, Position]]:
+        """Where an event id is known to stand."""
+        return self._events.get(event_id, [])
+
+    def offer(self, origin: str, changes: Iterable[Change]) -> None:
+        """Takes changes in any order; what is next in order is matched now."""
+        sequencer = self.sequencers.get(origin)
+        if sequencer is None:
+            sequencer = self.sequencers[origin] = Sequencer(START)
+            self.recent[origin] = deque(maxlen=RECENT)
+        sequencer.offer(changes)
+        while ready := sequencer.ready():
+            self._take(origin, sequencer, ready)
+
+    def _take(self, origin: str, sequencer: Sequencer, ready: list[Change]) -> None:
+        started = time.perf_counter()
+        hits = self._match(ready)
+        self.recent[origin].extend(ready)
+        for change in ready:
+            found = hits.get(change.position)
+            repeated = self._repeats(change)
+            self.remember(change.event_id, origin, change.position)
+            sequencer.advance(change.position)
+            if found and not repeated:
+                self._tell(found, change)
+        self._metrics.match_seconds.observe(time.perf_counter() - started)
+
+    def _repeats(self, change: Change) -> bool:
+        return any(o != change.origin for o, _ in self.stood(change.event_id))
+
+    def _match(self, ready: list[Change]) -> dict[Position, list[tuple[Stream, float]]]:
+        """Applies changes to items and finds the live streams they reach."""
+        grouped: dict[str, list[Change]] = {}
+        for change in ready:
+            if change.collection in self.collections:
+                grouped.setdefault(change.collection, []).append(change)
+        hits: dict[Position, list[tuple[Stream, float]]] = {}
+        for name, changes in grouped.items():
+            collection = self.collections[name]
+            if collection.loading is not None:
+                collection.loading += changes
+            elif collection.items is not None:
+                for change in changes:
+                    collection.items.apply(change)
+            if not len(collection.standing):
+                continue
+            definition = collection.definition
+            upserts, rows = rows_of(changes, lambda v, d=definition: scored(d, v))
+            if rows is not None:
+                found = collection.standing.match(rows)
+                hits |= {c.position: f for c, f in zip(upserts, found, strict=True)}
+        return hits
+
+    def _tell(self, found: list[tuple[Stream, float]], change: Change) -> None:
+        positions = self.positions
+        dry = []
+        for stream, score in found:
+            # Parked by an earlier change of this batch: its replay delivers it.
+            if stream.slot is None:
+                continue
+            stream.listener.deliver(stream, change, score, positions)
+            if not stream.listener.has_credit and stream.listener not in dry:
+                dry.append(stream.listener)
+        for listener in dry:
+            self.park(listener, positions)
+
+    def park(self, listener: Listener, positions: Positions) -> None:
+        """Streams of a connection stop here and are matched from the log later."""
+        stopped = []
+        for collection in self.collections.values():
+            for stream in collection.standing.of(listener):
+                collection.standing.remove(stream)
+                stream.positions = dict(positions)
+                stopped.append(stream)
+        self._parked(listener, stopped)

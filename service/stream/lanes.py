@@ -1,0 +1,240 @@
+"""Follows the lanes in use: from Redis as it comes, from Postgres where it lacks."""
+
+import asyncio
+import time
+
+import asyncpg
+import orjson
+
+from service.contract import ServiceError
+from service.feed import AWAY, open_redis, read_feed
+from service.google import UNREACHABLE, Google
+from service.kernel import Kernel
+from service.log.change import START, TENANT, lane_of
+from service.log.database import GONE
+from service.log.reader import Definition, Reader
+from service.settings import Settings
+from service.stream.items import Items
+from service.stream.lane import Collection, Lane
+from service.stream.replay import Replay
+from service.stream.standing import Listener, Stream
+from service.telemetry import Metrics, log
+
+_PATIENCE = 0.15
+"""Seconds a hole stands before Postgres is asked."""
+_ASK_AFTER = 2.0
+"""Seconds this region's Postgres may take to replay before the origin is asked."""
+_SEED_SECONDS = 900
+_DATABASE_AWAY = (*GONE, asyncpg.PostgresError)
+
+
+class Lanes:
+    """The lanes that this instance follows, and their collections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader,
+        google: Google,
+        kernel: Kernel,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._google = google
+        self._kernel = kernel
+        self._metrics = metrics
+        self._lanes: dict[int, Lane] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._healing: set[tuple[int, str]] = set()
+        self._opening = asyncio.Lock()
+        self._definitions: dict[str, Definition] = {}
+        self._replays: dict[tuple[int, int], Replay] = {}
+
+    @property
+    def followed(self) -> dict[int, Lane]:
+        """The lanes by number."""
+        return self._lanes
+
+    def close(self) -> None:
+        """Stops following."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def definition(self, name: str) -> Definition:
+        """A collection; raises ServiceError `unknown_collection`."""
+        known = self._definitions.get(name)
+        if known is None:
+            known = await self._reader.definition(name)
+            if known is None:
+                raise ServiceError(
+                    "unknown_collection",
+                    f"There is no collection {name!r} in {self._settings.region}: "
+                    "create it with POST /v1/collections.",
+                )
+            self._definitions[name] = known
+        return known
+
+    def learn(self, definition: Definition) -> None:
+        """Takes a definition that the primary just gave."""
+        self._definitions[definition.name] = definition
+
+    async def collection(self, name: str) -> tuple[Lane, Collection]:
+        """A collection whose lane is followed."""
+        definition = await self.definition(name)
+        lane = await self._lane(lane_of(TENANT, name))
+        if name not in lane.collections:
+            lane.collections[name] = Collection(definition, self._kernel)
+        return lane, lane.collections[name]
+
+    async def items(self, name: str) -> Items:
+        """The items of a collection, read on first use from one snapshot."""
+        lane, collection = await self.collection(name)
+        if collection.items is None:
+            async with self._opening:
+                if collection.items is None:
+                    await self._load(lane, collection)
+        assert collection.items is not None
+        return collection.items
+
+    async def _lane(self, number: int) -> Lane:
+        if number not in self._lanes:
+            async with self._opening:
+                if number not in self._lanes:
+                    await self._open(number)
+        return self._lanes[number]
+
+    async def _open(self, number: int) -> None:
+        found = await self._reader.positions(number)
+        positions = dict.fromkeys(self._settings.hubs, START)
+        positions |= {origin: p for (origin, _), p in found.items()}
+        lane = Lane(number, positions, self._metrics, self._park)
+        moment = int((time.time() - _SEED_SECONDS) * 1000)
+        for event, origin, at in await self._reader.recent_events(number, moment):
+            if at <= positions.get(origin, START):
+                lane.remember(event, origin, at)
+        self._lanes[number] = lane
+        self._tasks.append(asyncio.create_task(self._follow(lane)))
+
+    async def _follow(self, lane: Lane) -> None:
+        """Reads the feed for ever; without Redis `pulse` fills what comes."""
+        client = await open_redis(self._settings, self._google)
+        try:
+            while True:
+                try:
+                    after = lane.read_from()
+                    for origin, changes in await read_feed(
+                        client, lane.number, after, 5000
+                    ):
+                        lane.fed[origin] = changes[-1].position
+                        lane.offer(origin, changes)
+                        self._watch_for_hole(lane, origin)
+                except AWAY as error:
+                    log("WARNING", "feed away", error=type(error).__name__)
+                    await asyncio.sleep(0.5)
+        finally:
+            await client.aclose()
+
+    def _watch_for_hole(self, lane: Lane, origin: str) -> None:
+        key = (lane.number, origin)
+        if lane.sequencers[origin].lag and key not in self._healing:
+            self._healing.add(key)
+            self._tasks = [t for t in self._tasks if not t.done()]
+            self._tasks.append(asyncio.create_task(self._heal(lane, origin)))
+
+    async def _heal(self, lane: Lane, origin: str) -> None:
+        """Fills a hole from this region's Postgres, later through the origin."""
+        sequencer = lane.sequencers[origin]
+        asked = time.monotonic()
+        try:
+            await asyncio.sleep(_PATIENCE)
+            while sequencer.lag:
+                at = sequencer.position
+                changes = await self._reader.after(origin, lane.number, at, 500)
+                if sequencer.position == at and changes:
+                    lane.offer(origin, changes)
+                    self._metrics.repairs.labels("database").inc()
+                now = time.monotonic()
+                if sequencer.position > at:
+                    asked = now
+                    continue
+                if now - asked > _ASK_AFTER:
+                    asked = now
+                    await self._ask_origin(lane.number, origin)
+                await asyncio.sleep(0.05)
+        except (*_DATABASE_AWAY, *UNREACHABLE) as error:
+            log("WARNING", "repair waits", error=type(error).__name__)
+        finally:
+            self._healing.discard((lane.number, origin))
+
+    async def _ask_origin(self, lane: int, origin: str) -> None:
+        hole = self._lanes[lane].sequencers[origin].hole(time.monotonic(), 0)
+        if hole is None:
+            return
+        request = orjson.dumps({"lane": lane, "first": [*hole[0]], "last": [*hole[1]]})
+        await self._google.publish(
+            self._settings.topic_repairs, [(request, {"origin": origin})]
+        )
+        self._metrics.repairs.labels("origin").inc()
+
+    async def pulse(self) -> dict[tuple[int, str], int]:
+        """Compares with this region's Postgres; returns the lag by lane, origin."""
+        for (origin, number), position in (await self._reader.positions()).items():
+            lane = self._lanes.get(number)
+            if lane is None:
+                continue
+            if origin not in lane.sequencers:
+                lane.offer(origin, ())
+            lane.sequencers[origin].saw_head(position)
+            self._watch_for_hole(lane, origin)
+        return {
+            (number, origin): sequencer.lag
+            for number, lane in self._lanes.items()
+            for origin, sequencer in lane.sequencers.items()
+        }
+
+    async def _load(self, lane: Lane, collection: Collection) -> None:
+        """Items and position come from one snapshot; what came since is added."""
+        definition = collection.definition
+        collection.loading = []
+        here = lane.positions
+        try:
+            items = Items(definition, self._kernel.index(definition.dimension))
+            async with self._reader.snapshot() as rows:
+                await rows.reach(lane.number, here)
+                await rows.refuse_beyond(
+                    definition, self._settings.limits.max_collection_bytes
+                )
+                async for row in rows.items(definition.name):
+                    version = (row["at"], row["origin"])
+                    if row["deleted"]:
+                        items.delete(row["id"], version)
+                    else:
+                        items.put(row["id"], row["vector"], row["metadata"], version)
+            for change in collection.loading:
+                items.apply(change)
+            collection.items = items
+        finally:
+            collection.loading = None
+
+    def replay(self, listener: Listener, lane: int) -> Replay:
+        """The replay of a connection on a lane."""
+        key = (id(listener), lane)
+        if key not in self._replays:
+            self._replays[key] = Replay(
+                self._lanes[lane], self._reader, listener, self._kernel
+            )
+        return self._replays[key]
+
+    def _park(self, listener: Listener, streams: list[Stream]) -> None:
+        if streams:
+            self.replay(listener, streams[0].lane).add(streams)
+
+    def forget(self, listener: Listener) -> None:
+        """Ends everything of a connection."""
+        for key in [k for k in self._replays if k[0] == id(listener)]:
+            self._replays.pop(key).close()
+        for lane in self._lanes.values():
+            for collection in lane.collections.values():
+                for stream in collection.standing.of(listener):
+                    collection.standing.remove(stream)

@@ -1,0 +1,47 @@
+"""Resume tokens: opaque outside, positions per origin inside."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from service.contract import ServiceError
+from service.log.change import Position
+
+
+class Token(NamedTuple):
+    """Where a stream stands."""
+
+    lane: int
+    positions: dict[str, Position]
+    definition_version: int
+
+
+def write_token(
+    lane: int, positions: Mapping[str, Position], definition_version: int
+) -> str:
+    """A token of `positions`; it means the same in every region."""
+    plain = {origin: tuple(p) for origin, p in positions.items()}
+    body = orjson.dumps([1, lane, plain, definition_version])
+    return base64.urlsafe_b64encode(body).decode().rstrip("=")
+
+
+def read_token(token: str, lane: int) -> Token:
+    """The inside of a token; raises ServiceError `bad_token`."""
+    try:
+        padded = token + "=" * (-len(token) % 4)
+        version, of_lane, positions, definition = orjson.loads(
+            base64.urlsafe_b64decode(padded)
+        )
+        made = {str(o): Position(int(e), int(s)) for o, (e, s) in positions.items()}
+        if version != 1 or of_lane != lane:
+            raise ValueError("it belongs to another collection or version")
+        return Token(lane, made, int(definition))
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise ServiceError(
+            "bad_token",
+            f"The token cannot be used here ({error}): send one that this service "
+            'gave for the same collection, or from "now".',
+        ) from None

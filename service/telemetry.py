@@ -1,0 +1,105 @@
+"""Structured logs on stdout and the metrics of a process."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import orjson
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_FASTER = (0.00005, 0.0001, 0.00025, 0.0005, *_FAST)
+
+
+def log(severity: str, message: str, **fields: Any) -> None:
+    """One line of JSON that Cloud Logging reads. Callers pass no secrets."""
+    record = {"severity": severity, "message": message, "time": time.time(), **fields}
+    line = orjson.dumps(record, default=str).decode()
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+class _JsonHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        log(record.levelname, text, logger=record.name)
+
+
+def route_logging() -> None:
+    """Sends the libraries' warnings through `log`."""
+    logging.basicConfig(handlers=[_JsonHandler()], level=logging.WARNING, force=True)
+
+
+class Metrics:
+    """The metrics of one process; names are part of docs/architecture.md."""
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        self.http_requests = Counter(
+            "meridian_http_requests", "Answers.", ("route", "code"), registry=r
+        )
+        self.http_seconds = Histogram(
+            "meridian_http_request_seconds",
+            "Request to answer.",
+            ("route",),
+            buckets=_FAST,
+            registry=r,
+        )
+        self.writes = Counter(
+            "meridian_writes", "Acknowledged changes.", ("op",), registry=r
+        )
+        self.commit_seconds = Histogram(
+            "meridian_commit_seconds", "One group commit.", buckets=_FAST, registry=r
+        )
+        self.notifications = Counter(
+            "meridian_notifications", "Matches sent.", ("written_in",), registry=r
+        )
+        self.notify_seconds = Histogram(
+            "meridian_notify_seconds",
+            "Commit of a write to its notification.",
+            buckets=_FAST,
+            registry=r,
+        )
+        self.search_seconds = Histogram(
+            "meridian_search_seconds", "Kernel search.", buckets=_FASTER, registry=r
+        )
+        self.match_seconds = Histogram(
+            "meridian_match_seconds",
+            "Matching of one batch of changes.",
+            buckets=_FASTER,
+            registry=r,
+        )
+        self.streams = Gauge("meridian_streams", "Standing queries.", registry=r)
+        self.connections = Gauge("meridian_connections", "Open WebSockets.", registry=r)
+        self.items = Gauge("meridian_items", "Items in memory.", registry=r)
+        self.applied_position = Gauge(
+            "meridian_applied_position",
+            "Changes applied, summed over lanes.",
+            ("origin",),
+            registry=r,
+        )
+        self.lag_changes = Gauge(
+            "meridian_lag_changes",
+            "Changes known to exist and not yet applied.",
+            ("origin",),
+            registry=r,
+        )
+        self.repairs = Counter(
+            "meridian_repairs", "Holes filled.", ("source",), registry=r
+        )
+        self.kernel = Gauge(
+            "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r
+        )
+
+    def text(self) -> bytes:
+        """The metrics as Prometheus reads them."""
+        return generate_latest(self.registry)

@@ -1,0 +1,108 @@
+"""A warmed process that forks instances and workers; docs/architecture.md.
+
+It starts no thread, loop or connection, so that a fork is sound, and freezes the
+collector, so that the children go on sharing its pages. One line of JSON asks
+for a child and one line answers.
+"""
+
+import os
+
+# Before numpy is imported: it would start threads, and a fork loses threads.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import gc
+import json
+import random
+import signal
+import socket
+import sys
+from typing import Any
+
+import numpy
+
+from service.run import Warm, run
+
+
+def _warm() -> Warm:
+    """Imports what the children need and loads what they share."""
+    import service.stream.server
+    import service.worker.main
+
+    assert service.stream.server and service.worker.main
+    warm = Warm.load()
+    if warm.model is not None:
+        warm.model.embed(["warm"])
+    gc.collect()
+    gc.freeze()
+    return warm
+
+
+def _listen(environment: dict[str, str]) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((environment.get("HOST", "127.0.0.1"), 0))
+    sock.listen(1024)
+    return sock
+
+
+def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> None:
+    """Turns this fork into the asked process; does not return."""
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    kept = sock.fileno() if sock else 2
+    os.closerange(3, kept)
+    os.closerange(kept + 1, 65536)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    if sock:
+        os.environ["PORT"] = str(sock.getsockname()[1])
+    random.seed()
+    numpy.random.seed()
+    code = 1
+    try:
+        run(warm, sock)
+        code = 0
+    except SystemExit as end:
+        print(end, file=sys.stderr)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _answer(line: str, warm: Warm) -> dict[str, Any]:
+    request = json.loads(line)
+    sock = _listen(request["env"]) if request.get("port") else None
+    pid = os.fork()
+    if pid == 0:
+        _become(request, sock, warm)
+    answer = {"id": request["id"], "pid": pid}
+    if sock:
+        answer["port"] = sock.getsockname()[1]
+        sock.close()
+    return answer
+
+
+def main() -> None:
+    """Serves requests until the end of input."""
+    warm = _warm()
+    # Children are reaped by the kernel; whoever asked watches them by pidfd.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        if line.strip():
+            print(json.dumps(_answer(line, warm)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Relay, applier and feeder: the log from region to region."""

@@ -1,0 +1,212 @@
+"""What other hubs publish, put in order, applied (hubs) and fed."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import orjson
+
+from service.google import UNREACHABLE, Google, Message
+from service.log.change import START, Change, Position, decode
+from service.log.database import GONE
+from service.log.reader import Reader
+from service.log.sequencer import Sequencer
+from service.settings import Settings
+from service.telemetry import Metrics, log
+from service.worker.feeder import Feeder
+
+_PATIENCE = 1.0
+"""Seconds a hole stands before it is repaired."""
+_REPLICA = 2.0
+"""Seconds this region's replica may take until the origin is asked."""
+_BATCH = 100
+Key = tuple[str, int]
+Apply = Callable[[list[Change]], Awaitable[None]]
+
+
+class Inbox:
+    """Follows every origin but `skip`; `apply` takes changes before the feed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        google: Google,
+        reader: Reader,
+        feeder: Feeder,
+        metrics: Metrics,
+        apply: Apply | None,
+    ) -> None:
+        self._settings = settings
+        self._google = google
+        self._reader = reader
+        self._feeder = feeder
+        self._metrics = metrics
+        self._apply = apply
+        self._skip = settings.hub if settings.is_hub else None
+        self._lanes: dict[Key, Sequencer] = {}
+        self._pumps: dict[Key, asyncio.Task[None]] = {}
+        self._asked: dict[Key, float] = {}
+        self._acks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Pulls for ever. What is lost after its acknowledgement is repaired."""
+        await self._begin()
+        while True:
+            try:
+                messages = await self._google.pull(self._settings.subscription_changes)
+            except UNREACHABLE as error:
+                log("WARNING", "pull failed", error=repr(error))
+                await asyncio.sleep(0.5)
+                continue
+            for message in messages:
+                self._take(message)
+            if messages:
+                ack = asyncio.create_task(self._acknowledge(messages))
+                self._acks.add(ack)
+                ack.add_done_callback(self._acks.discard)
+
+    async def _begin(self) -> None:
+        """Starts from what this region's database has."""
+        while True:
+            try:
+                for key, position in (await self._reader.positions()).items():
+                    self._lanes[key] = Sequencer(position)
+                return
+            except (*GONE, asyncpg.PostgresError) as error:
+                log("WARNING", "database away", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+
+    async def _acknowledge(self, messages: list[Message]) -> None:
+        ids = [m.ack_id for m in messages]
+        try:
+            await self._google.acknowledge(self._settings.subscription_changes, ids)
+        except UNREACHABLE as error:
+            # They come again and are dropped then.
+            log("WARNING", "acknowledge failed", error=repr(error))
+
+    def _take(self, message: Message) -> None:
+        origin = message.attributes.get("origin", "")
+        if not origin or origin == self._skip:
+            return
+        if message.attributes.get("kind") == "heads":
+            for lane, epoch, seq in orjson.loads(message.data):
+                self._lane((origin, lane)).saw_head(Position(epoch, seq))
+            return
+        key = (origin, int(message.attributes["lane"]))
+        self._lane(key).offer(decode(message.data))
+        self._pump(key)
+
+    def _lane(self, key: Key) -> Sequencer:
+        if key not in self._lanes:
+            self._lanes[key] = Sequencer(START)
+        return self._lanes[key]
+
+    def _pump(self, key: Key) -> None:
+        running = self._pumps.get(key)
+        if running is None or running.done():
+            self._pumps[key] = asyncio.create_task(self._drain(key))
+
+    async def _drain(self, key: Key) -> None:
+        """Hands on what is in order, until nothing is."""
+        sequencer = self._lanes[key]
+        while ready := sequencer.ready(_BATCH):
+            try:
+                if self._apply is not None:
+                    await self._apply(ready)
+            except (*GONE, asyncpg.PostgresError) as error:
+                log("WARNING", "apply failed", error=repr(error), lane=key)
+                await asyncio.sleep(0.5)
+                await self._reposition(key)
+                continue
+            await self._feeder.feed(ready)
+            sequencer.advance(ready[-1].position)
+
+    async def _reposition(self, key: Key) -> None:
+        """The attempt may have been stored; another worker may have been first."""
+        try:
+            positions = await self._reader.positions(key[1])
+        except (*GONE, asyncpg.PostgresError):
+            return
+        self._lanes[key].advance(positions.get(key, START))
+
+    async def repair(self) -> None:
+        """Looks for holes four times a second and exports positions."""
+        while True:
+            await asyncio.sleep(0.25)
+            try:
+                for key, sequencer in list(self._lanes.items()):
+                    if key[0] != self._skip:
+                        await self._repair(key, sequencer)
+            except (*GONE, *UNREACHABLE, asyncpg.PostgresError) as error:
+                log("WARNING", "repair waits", error=type(error).__name__)
+
+    async def _repair(self, key: Key, sequencer: Sequencer) -> None:
+        now = time.monotonic()
+        hole = sequencer.hole(now, _PATIENCE)
+        if hole is None:
+            self._asked.pop(key, None)
+            return
+        if self._apply is None:
+            # The replica follows the hub by itself and mostly has them by now.
+            changes = await self._reader.after(*key, sequencer.position, 500)
+            if changes:
+                sequencer.offer(changes)
+                self._metrics.repairs.labels("database").inc()
+                self._pump(key)
+                return
+        since = self._asked.setdefault(key, now if self._apply is None else 0.0)
+        if now - since >= _REPLICA:
+            self._asked[key] = now
+            await self._ask(key, hole)
+
+    async def _ask(self, key: Key, hole: tuple[Position, Position]) -> None:
+        origin, lane = key
+        request = orjson.dumps({"lane": lane, "first": [*hole[0]], "last": [*hole[1]]})
+        await self._google.publish(
+            self._settings.topic_repairs, [(request, {"origin": origin})]
+        )
+        self._metrics.repairs.labels("origin").inc()
+
+    def export(self) -> None:
+        """Writes positions and lags into the metrics."""
+        for origin in self._settings.hubs:
+            mine = [s for (o, _), s in self._lanes.items() if o == origin]
+            reached = sum(s.position.seq for s in mine)
+            self._metrics.applied_position.labels(origin).set(reached)
+            self._metrics.lag_changes.labels(origin).set(sum(s.lag for s in mine))
+
+
+class Applier:
+    """Applies other hubs' changes to this hub's primary."""
+
+    _CALL = (
+        "SELECT epoch, seq FROM apply_changes($1, $2::smallint, $3::integer[], "
+        "$4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], "
+        "$10::bytea[], $11::text[], $12::bigint[], $13::text[], $14::bigint[], "
+        "$15::bigint[])"
+    )
+    _FIELDS = (
+        "epoch",
+        "seq",
+        "event_id",
+        "tenant",
+        "collection",
+        "item_id",
+        "op",
+        "vector",
+        "metadata",
+        "at",
+        "region",
+        "written",
+        "committed",
+    )
+
+    def __init__(self, database: asyncpg.Pool) -> None:
+        self._database = database
+
+    async def apply(self, changes: list[Change]) -> None:
+        """Rows and applied position in one transaction."""
+        columns = [[getattr(c, name) for c in changes] for name in self._FIELDS]
+        first = changes[0]
+        await self._database.fetchrow(self._CALL, first.origin, first.lane, *columns)

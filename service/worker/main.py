@@ -1,0 +1,120 @@
+"""A worker: what its region needs of relay, applier and feeder."""
+
+import asyncio
+import signal
+import socket
+import time
+
+import asyncpg
+import orjson
+import uvicorn
+
+from service.feed import open_redis
+from service.google import Google
+from service.log.database import GONE, connect, pool
+from service.log.migrate import migrate, wait_migrated
+from service.log.reader import Reader
+from service.settings import Settings
+from service.telemetry import Metrics, log
+from service.worker.feeder import Feeder
+from service.worker.inbox import Applier, Inbox
+from service.worker.relay import Relay
+
+RETENTION_SECONDS = 7200
+"""Age of the newest change of a log range at which the range is dropped."""
+
+
+async def run(settings: Settings, sock: socket.socket | None) -> None:
+    """One worker from start to SIGTERM."""
+    google = Google(settings)
+    metrics = Metrics()
+    database = await pool(settings, settings.database_local, google.token)
+    await _wait_for_schema(settings, google, database)
+    reader = Reader(database)
+    client = await open_redis(settings, google)
+    feeder = Feeder(client, reader)
+    apply = Applier(database).apply if settings.is_hub else None
+    inbox = Inbox(settings, google, reader, feeder, metrics, apply)
+    work = [feeder.run(), inbox.run(), inbox.repair()]
+    if settings.is_hub:
+        relay = Relay(settings, google, reader, feeder, metrics)
+        work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
+        work.append(_drop_old_ranges(database))
+    log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(w) for w in work]
+        server = _server(settings, metrics, inbox)
+        if server is not None:
+            tasks.append(group.create_task(server._serve([sock] if sock else None)))
+        await _until_signal()
+        for task in tasks:
+            task.cancel()
+    await client.aclose()
+    database.terminate()
+    await google.close()
+    log("INFO", "worker ends", region=settings.region)
+
+
+async def _until_signal() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+
+async def _wait_for_schema(
+    settings: Settings, google: Google, database: asyncpg.Pool
+) -> None:
+    while True:
+        try:
+            if settings.is_hub:
+                connection = await connect(
+                    settings, settings.database_primary, google.token
+                )
+                try:
+                    await migrate(connection, settings.hub)
+                finally:
+                    await connection.close()
+            await wait_migrated(database)
+            return
+        except (*GONE, asyncpg.PostgresError) as error:
+            log("WARNING", "database away", error=str(error))
+            await asyncio.sleep(0.5)
+
+
+async def _drop_old_ranges(database: asyncpg.Pool) -> None:
+    while True:
+        await asyncio.sleep(300)
+        before = int((time.time() - RETENTION_SECONDS) * 1000)
+        try:
+            await database.execute("SELECT drop_ranges($1)", before, timeout=60)
+        except (*GONE, asyncpg.PostgresError) as error:
+            log("WARNING", "old ranges stay", error=str(error))
+
+
+def _server(
+    settings: Settings, metrics: Metrics, inbox: Inbox
+) -> uvicorn.Server | None:
+    """Metrics and liveness where the platform gives a port."""
+    if settings.port is None:
+        return None
+
+    async def app(scope, receive, send):  # type: ignore[no-untyped-def]
+        if scope["type"] != "http":
+            return
+        inbox.export()
+        if scope["path"] == "/metrics":
+            status, body = 200, metrics.text()
+        elif scope["path"].startswith("/health/"):
+            status, body = 200, orjson.dumps({"region": settings.region})
+        else:
+            status, body = 404, b"{}"
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send(
+            {"type": "http.response.start", "status": status, "headers": headers}
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    from service.stream.server import Server
+
+    return Server(app, settings)

@@ -1,0 +1,199 @@
+"""Publishes the changes of this hub, its heads, and what others ask for again."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+
+import asyncpg
+import orjson
+
+from service.google import UNREACHABLE, Google
+from service.log.change import LANES, START, Change, Position, encode
+from service.log.database import GONE, connect
+from service.log.reader import Reader
+from service.settings import Settings
+from service.telemetry import Metrics, log
+from service.worker.feeder import Feeder
+
+_POLL = 0.25
+"""Seconds between polls when nothing rings; the bell is what makes it fast."""
+_BATCH = 100
+_SAVE = 1.0
+_FAILURES = (*GONE, *UNREACHABLE, asyncpg.PostgresError)
+
+
+class Relay:
+    """Reads the hub's own log after its mark and publishes it.
+
+    The mark is saved once a second: after a crash up to a second of changes is
+    published again and dropped everywhere as applied. Two relays are harmless.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        google: Google,
+        reader: Reader,
+        feeder: Feeder,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._google = google
+        self._reader = reader
+        self._feeder = feeder
+        self._metrics = metrics
+        self._marks: dict[int, Position] = {}
+        self._saved: dict[int, Position] = {}
+        self._bell = asyncio.Event()
+
+    async def run(self) -> None:
+        """Relays until cancelled."""
+        listening = asyncio.create_task(self._listen())
+        try:
+            while True:
+                try:
+                    if not self._marks:
+                        await self._load_marks()
+                    await self._wait()
+                    while await self._step():
+                        pass
+                except _FAILURES as error:
+                    log("WARNING", "relay waits", error=repr(error))
+                    await asyncio.sleep(0.5)
+        finally:
+            listening.cancel()
+
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._bell.wait(), _POLL)
+        self._bell.clear()
+
+    async def _step(self) -> bool:
+        """Feeds and publishes what is new; says whether there may be more."""
+        changes = await self._reader.unpublished(
+            self._settings.hub, self._marks, _BATCH
+        )
+        if not changes:
+            return False
+        by_lane = {
+            lane: list(group)
+            for lane, group in itertools.groupby(changes, lambda c: c.lane)
+        }
+        await asyncio.gather(
+            self._publish(list(by_lane.values())),
+            *(self._feeder.feed(group) for group in by_lane.values()),
+        )
+        self._marks |= {lane: g[-1].position for lane, g in by_lane.items()}
+        return any(len(group) == _BATCH for group in by_lane.values())
+
+    async def _publish(self, groups: list[list[Change]]) -> None:
+        messages = [(encode(group), _attributes(group)) for group in groups]
+        await self._google.publish(self._settings.topic_changes, messages)
+
+    async def _load_marks(self) -> None:
+        rows = await self._reader.pool.fetch(
+            "SELECT lane, epoch, seq FROM published WHERE origin = $1",
+            self._settings.hub,
+        )
+        marks = dict.fromkeys(range(LANES), START)
+        self._marks = marks | {r[0]: Position(r[1], r[2]) for r in rows}
+        self._saved = dict(self._marks)
+
+    async def save(self) -> None:
+        """Saves the marks that moved, once a second."""
+        while True:
+            await asyncio.sleep(_SAVE)
+            marks = dict(self._marks)
+            moved = {n: p for n, p in marks.items() if self._saved.get(n) != p}
+            if not moved:
+                continue
+            try:
+                await self._reader.pool.execute(
+                    "INSERT INTO published SELECT $1, * FROM unnest($2::smallint[], "
+                    "$3::integer[], $4::bigint[]) ON CONFLICT (origin, lane) "
+                    "DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq",
+                    self._settings.hub,
+                    list(moved),
+                    [p.epoch for p in moved.values()],
+                    [p.seq for p in moved.values()],
+                )
+                self._saved = marks
+            except _FAILURES as error:
+                log("WARNING", "marks not saved", error=type(error).__name__)
+
+    async def _listen(self) -> None:
+        """The writers' bell; see `Committer`."""
+        while True:
+            closed = asyncio.Event()
+            try:
+                connection = await connect(
+                    self._settings, self._settings.database_primary, self._google.token
+                )
+                connection.add_termination_listener(lambda _: closed.set())
+                await connection.add_listener(
+                    "meridian_changes", lambda *_: self._bell.set()
+                )
+                await closed.wait()
+            except _FAILURES:
+                pass
+            await asyncio.sleep(0.5)
+
+    async def beacons(self) -> None:
+        """Every second the head of every lane, so that a lost last change is seen."""
+        while True:
+            started = time.monotonic()
+            try:
+                rows = await self._reader.pool.fetch(
+                    "SELECT lane, epoch, seq FROM head WHERE origin = $1",
+                    self._settings.hub,
+                )
+                heads = orjson.dumps([tuple(row) for row in rows])
+                attributes = {"origin": self._settings.hub, "kind": "heads"}
+                await self._google.publish(
+                    self._settings.topic_changes, [(heads, attributes)]
+                )
+                self._metrics.applied_position.labels(self._settings.hub).set(
+                    sum(row[2] for row in rows)
+                )
+            except _FAILURES as error:
+                log("WARNING", "no beacon", error=repr(error))
+            await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - started)))
+
+    async def answer_repairs(self) -> None:
+        """Publishes again what another region misses."""
+        subscription = self._settings.subscription_repairs
+        while subscription:
+            try:
+                messages = await self._google.pull(subscription)
+                for message in messages:
+                    if message.attributes.get("origin") == self._settings.hub:
+                        await self._again(orjson.loads(message.data))
+                if messages:
+                    await self._google.acknowledge(
+                        subscription, [m.ack_id for m in messages]
+                    )
+            except _FAILURES as error:
+                log("WARNING", "repairs wait", error=repr(error))
+                await asyncio.sleep(0.5)
+
+    async def _again(self, request: dict[str, list[int]]) -> None:
+        first, last = Position(*request["first"]), Position(*request["last"])
+        at = Position(first.epoch, first.seq - 1)
+        lane = int(request["lane"])  # type: ignore[call-overload]
+        while at < last:
+            changes = await self._reader.after(self._settings.hub, lane, at, _BATCH)
+            if not changes:
+                return
+            await self._publish([changes])
+            at = changes[-1].position
+
+
+def _attributes(group: list[Change]) -> dict[str, str]:
+    return {
+        "origin": group[0].origin,
+        "lane": str(group[0].lane),
+        "epoch": str(group[0].epoch),
+        "first": str(group[0].seq),
+        "last": str(group[-1].seq),
+    }

@@ -1,0 +1,113 @@
+"""A small Pub/Sub broker over HTTP, for tests: topics, filters, leases, long pulls.
+
+`python -m tests.service.broker FILE` reads {"topics": {T: {S: origin-or-null}}} and
+prints the port. Messages live in memory; `POST /drop` {"count": n} loses the next n
+deliveries, `POST /twice` {"count": n} doubles them: what Pub/Sub may do.
+"""
+
+import asyncio
+import itertools
+import json
+import sys
+from collections import deque
+
+from aiohttp import web
+
+WAIT = 20.0
+LEASE = 10.0
+
+
+class Subscription:
+    def __init__(self, origin: str | None) -> None:
+        self.origin = origin
+        self.queue: deque[dict] = deque()
+        self.leased: dict[str, tuple[float, dict]] = {}
+        self.event = asyncio.Event()
+
+    def put(self, message: dict) -> None:
+        if self.origin in (None, message["attributes"].get("origin")):
+            self.queue.append(message)
+            self.event.set()
+
+    async def pull(self, most: int) -> list[tuple[str, dict]]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + WAIT
+        while True:
+            for ack, (due, message) in list(self.leased.items()):
+                if due < loop.time():
+                    del self.leased[ack]
+                    self.queue.append(message)
+            if self.queue or loop.time() >= until:
+                break
+            self.event.clear()
+            try:
+                await asyncio.wait_for(self.event.wait(), 1.0)
+            except TimeoutError:
+                pass
+        taken = []
+        while self.queue and len(taken) < most:
+            message = self.queue.popleft()
+            ack = f"ack-{next(COUNTER)}"
+            self.leased[ack] = (loop.time() + LEASE, message)
+            taken.append((ack, message))
+        return taken
+
+
+COUNTER = itertools.count()
+
+
+def application(topics: dict[str, dict[str, str | None]]) -> web.Application:
+    subscriptions = {
+        name: Subscription(origin)
+        for t in topics.values()
+        for name, origin in t.items()
+    }
+    faults = {"drop": 0, "twice": 0}
+
+    async def call(request: web.Request) -> web.Response:
+        path, _, verb = request.path.removeprefix("/v1/").rpartition(":")
+        body = await request.json()
+        if verb == "publish":
+            for message in body["messages"]:
+                for name in topics[path]:
+                    changes = message["attributes"].get("kind") != "heads"
+                    if changes and faults["drop"] > 0:
+                        faults["drop"] -= 1
+                        continue
+                    subscriptions[name].put(message)
+                    if changes and faults["twice"] > 0:
+                        faults["twice"] -= 1
+                        subscriptions[name].put(message)
+            return web.json_response({"messageIds": ["1"] * len(body["messages"])})
+        if verb == "pull":
+            taken = await subscriptions[path].pull(body["maxMessages"])
+            received = [{"ackId": a, "message": m} for a, m in taken]
+            return web.json_response({"receivedMessages": received} if received else {})
+        for ack in body["ackIds"]:
+            subscriptions[path].leased.pop(ack, None)
+        return web.json_response({})
+
+    async def fault(request: web.Request) -> web.Response:
+        faults[request.path.strip("/")] = (await request.json())["count"]
+        return web.json_response({})
+
+    app = web.Application(client_max_size=2**26)
+    app.router.add_post("/drop", fault)
+    app.router.add_post("/twice", fault)
+    app.router.add_post("/v1/{tail:.*}", call)
+    return app
+
+
+async def main() -> None:
+    with open(sys.argv[1]) as file:
+        topics = json.load(file)["topics"]
+    runner = web.AppRunner(application(topics))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    print(site._server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

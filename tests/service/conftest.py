@@ -1,0 +1,36 @@
+"""One world per session: hubs `asia` and `europe`, and `paris`, a cell of europe."""
+
+import pytest
+import pytest_asyncio
+
+from tests.service.world import Template, World, init_postgres
+
+LIMITS = {"max_body_bytes": 2**20, "max_batch_items": 200, "max_metadata_bytes": 1024}
+
+
+@pytest.fixture(scope="session")
+def template():
+    made = Template()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster") / "data"
+    init_postgres(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory, template, cluster):
+    regions = {"asia": "asia", "europe": "europe", "paris": "europe"}
+    made = World(tmp_path_factory.mktemp("world"), template, cluster, regions, LIMITS)
+    yield made
+    made.close()
+
+
+@pytest_asyncio.fixture
+async def world(running):
+    await running.ready()
+    return running
