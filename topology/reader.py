@@ -20,6 +20,10 @@ from topology.errors import CatalogueError, Problem
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUES = ROOT / "stacks" / "catalogue"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS = {
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
+}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -36,7 +40,18 @@ def load(environment: str, folder: Path = CATALOGUES) -> Catalogue:
             remedy=f"use one of {', '.join(known) or 'none'}, or write this file",
         )
         raise CatalogueError([problem])
-    return read(path.read_text(encoding="utf-8"), _shown(path), environment)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        problem = Problem(
+            file=_shown(path),
+            line=1 + error.object[: error.start].count(b"\n"),
+            key="",
+            message=f"byte {error.object[error.start]:#04x} is not UTF-8",
+            remedy="save the file as UTF-8",
+        )
+        raise CatalogueError([problem]) from error
+    return read(text, _shown(path), environment)
 
 
 def read(text: str, file: str, environment: str | None = None) -> Catalogue:
@@ -106,9 +121,11 @@ class _Binder:
         if entries is None:
             return None
         known = {field.name: field for field in fields(kind)}
-        for key, (key_node, _) in entries.items():
-            if key not in known:
-                self.unknown(key, key_node, path, list(known))
+        misspelt = {
+            _closest(key, list(known))
+            for key, (key_node, _) in entries.items()
+            if key not in known and self.unknown(key, key_node, path, list(known))
+        }
         values: dict[str, Any] = {}
         complete = True
         for name, field in known.items():
@@ -121,7 +138,8 @@ class _Binder:
                 values[name] = value
             elif field.default is MISSING:
                 complete = False
-                self.missing(node, place)
+                if name not in misspelt:
+                    self.missing(node, place)
         return kind(**values) if complete else None
 
     def entries(
@@ -153,7 +171,12 @@ class _Binder:
         self, hint: Any, node: yaml.Node, path: str, metadata: Mapping[str, Any]
     ) -> Any:
         """One value of any annotated kind; `_BAD` after a report."""
-        kind, optional = _unwrap(hint)
+        kind, optional = unwrap(hint)
+        if str(node.tag) not in _TAGS:
+            self.report(
+                _line(node), path, f"tag {node.tag} is not allowed", "delete the tag"
+            )
+            return _BAD
         if optional and _is_null(node):
             return None
         if typing.get_origin(kind) is Mapping:
@@ -223,10 +246,11 @@ class _Binder:
 
     def unknown(
         self, key: str, node: yaml.Node, path: str, known: Sequence[str]
-    ) -> None:
-        """A key that no record has."""
+    ) -> bool:
+        """A key that no record has; always true, so that it can stand in a filter."""
         remedy = _suggest(key, known) or f"use one of {', '.join(sorted(known))}"
         self.report(_line(node), _join(path, key), "unknown key", remedy)
+        return True
 
     def missing(self, node: yaml.Node, place: str) -> None:
         """A key that has no default."""
@@ -298,9 +322,14 @@ def _fault(value: Any, metadata: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _suggest(given: str, known: Sequence[str]) -> str | None:
+def _closest(given: str, known: Sequence[str]) -> str | None:
     close = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else None
+    return close[0] if close else None
+
+
+def _suggest(given: str, known: Sequence[str]) -> str | None:
+    close = _closest(given, known)
+    return f"did you mean {close}?" if close else None
 
 
 @cache
@@ -308,7 +337,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _unwrap(hint: Any) -> tuple[Any, bool]:
+def unwrap(hint: Any) -> tuple[Any, bool]:
     """The kind inside an optional annotation, and whether it is optional."""
     if typing.get_origin(hint) in {typing.Union, types.UnionType}:
         inner = [kind for kind in typing.get_args(hint) if kind is not types.NoneType]
