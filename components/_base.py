@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
@@ -110,9 +110,8 @@ def _first(values: Sequence[Any]) -> Any:
 
 @cache
 def _hints(kind: type) -> dict[str, Any]:
-    known = {field.name for field in fields(typing.cast(Any, kind))}
-    hints = typing.get_type_hints(kind)
-    return {name: hint for name, hint in hints.items() if name in known}
+    """Annotations as they stand: evaluating `pulumi.Input` fails on its own name."""
+    return {field.name: field.type for field in fields(typing.cast(Any, kind))}
 
 
 @cache
@@ -153,6 +152,5 @@ def _whole(value: float) -> int:
 
 def _is_input(hint: Any) -> bool:
     """Whether an annotation is `pulumi.Input[...]`, whose value passes untouched."""
-    return any(
-        typing.get_origin(kind) is pulumi.Output for kind in typing.get_args(hint)
-    )
+    kinds = typing.get_args(hint)
+    return any(typing.get_origin(kind) is Awaitable for kind in kinds)

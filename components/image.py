@@ -77,12 +77,14 @@ class ServiceImage(Component):
         """Imported here: no other stack pays for the Docker provider."""
         import pulumi_docker
 
+        docker = pulumi_docker.Provider(f"{self.stem}-docker", opts=self.child())
         image = pulumi_docker.Image(
             f"{self.stem}-image",
             image_name=repository.registry_uri.apply(lambda uri: f"{uri}/{args.image}"),
             build={"context": context, "dockerfile": f"{context}/Containerfile"},
             build_on_preview=False,
-            opts=self.child(),
+            # Default providers are off, so this one is named as well.
+            opts=self.child(provider=docker),
         )
         digest: pulumi.Output[str] = image.repo_digest
         return digest

@@ -50,7 +50,9 @@ def _identity(args: mocks.MockResourceArgs, name: str) -> str:
     region = args.inputs.get("region") or args.inputs.get("location")
     forms = {
         "gcp:compute/network:Network": f"{project}/global/networks/{name}",
-        "gcp:compute/subnetwork:Subnetwork": f"{project}/regions/{region}/subnetworks/{name}",
+        "gcp:compute/subnetwork:Subnetwork": (
+            f"{project}/regions/{region}/subnetworks/{name}"
+        ),
         "gcp:pubsub/topic:Topic": f"{project}/topics/{name}",
         "gcp:pubsub/subscription:Subscription": f"{project}/subscriptions/{name}",
         "gcp:redis/instance:Instance": f"{project}/locations/{region}/instances/{name}",
@@ -90,6 +92,14 @@ class RecordingMonitor(mocks.MockMonitor):
     def __init__(self) -> None:
         super().__init__(Cloud())
         self.registrations: list[Registration] = []
+
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """As the engine makes them: the whole chain of types, without the stack's."""
+        chain = parent.split("::")[2] if parent else ""
+        if chain and chain != "pulumi:pulumi:Stack":
+            type_ = f"{chain}${type_}"
+        place = f"{settings.get_stack()}::{settings.get_project()}"
+        return f"urn:pulumi:{place}::{type_}::{name}"
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         answer = super().RegisterResource(request)
