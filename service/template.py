@@ -70,7 +70,7 @@ def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> 
         code = 0
     except SystemExit as end:
         print(end, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 (the fork must never return)
         import traceback
 
         traceback.print_exc()

@@ -4,6 +4,8 @@ The rules stand in each field's metadata and are read by `validate.parse` and by
 `schema.json_schema`, so that what is documented is what is enforced.
 """
 
+# ruff: noqa: RUF009 (the fields are made by functions that return `field()`)
+
 from dataclasses import dataclass, field
 from typing import Any
 

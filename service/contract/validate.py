@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.contract.errors import ServiceError
 
 T = TypeVar("T")
+_MOST_FLOAT32 = 3.4028234663852886e38
 
 
 @cache
@@ -128,7 +129,7 @@ def _number(rules: Any, value: Any, where: str, *, whole: bool) -> float:
             "out_of_range",
             f"{where} is {shown(value)}; allowed: {low} to {high or 'unbounded'}.",
         )
-    if not whole and not numpy.isfinite(numpy.float32(value)):
+    if not whole and not abs(value) <= _MOST_FLOAT32:
         raise ServiceError("not_finite", f"{where} is not a finite float32.")
     return value
 
@@ -152,8 +153,9 @@ def parse_vector(
             f"send {dimension} numbers.",
             details={"given": int(vector.size), "allowed": dimension},
         )
-    # A sum is finite unless a component is not, or the sum itself overflows.
-    if not numpy.isfinite(vector.sum()) and not numpy.isfinite(vector).all():
+    # A sum is finite unless a component is not: one pass and no array of flags.
+    # In float64 no sum of float32 overflows.
+    if not numpy.isfinite(vector.sum(dtype=numpy.float64)):
         raise ServiceError(
             "not_finite",
             f"{where} holds NaN, infinity or a number beyond float32: "

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import asyncpg
 import orjson
 
 from service.contract import Drop, Ping, ServiceError, Watch, error_body, parse
 from service.log.change import START, Change, Position
+from service.log.database import GONE
 from service.stream.admin import Recent
 from service.stream.instance import Instance
 from service.stream.lane import Lane
@@ -219,7 +221,12 @@ class Connection:
                 ) from None
             if isinstance(given, dict):
                 stream = given.get("stream")
-            await self._dispatch(given)
+            try:
+                await self._dispatch(given)
+            except (*GONE, asyncpg.PostgresError):
+                raise ServiceError(
+                    "unavailable", "This region's database is away: try again."
+                ) from None
         except ServiceError as error:
             body = error_body(error, "")["error"]
             del body["request_id"]

@@ -130,7 +130,7 @@ class Relay:
                 connection = await connect(
                     self._settings, self._settings.database_primary, self._google.token
                 )
-                connection.add_termination_listener(lambda _: closed.set())
+                connection.add_termination_listener(lambda _, event=closed: event.set())
                 await connection.add_listener(
                     "meridian_changes", lambda *_: self._bell.set()
                 )

@@ -1,7 +1,12 @@
 """One world per session: hubs `asia` and `europe`, and `paris`, a cell of europe."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import pytest_asyncio
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.service.world import Template, World, init_postgres
 

@@ -1,0 +1,150 @@
+"""What the contract accepts and refuses, apart from any server."""
+
+import base64
+import math
+
+import jsonschema
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.contract import (
+    STATUS,
+    CreateCollection,
+    Search,
+    ServiceError,
+    UpsertItem,
+    Watch,
+    error_body,
+    parse,
+    parse_metadata,
+    parse_vector,
+)
+from service.contract.schema import json_schema
+
+REFUSED = [
+    (CreateCollection, [], "wrong_type"),
+    (CreateCollection, {"name": "a"}, "missing_key"),
+    (CreateCollection, {"name": "a", "dimension": 3, "size": 1}, "unknown_key"),
+    (CreateCollection, {"name": "A b", "dimension": 3}, "out_of_range"),
+    (CreateCollection, {"name": "a", "dimension": 0}, "out_of_range"),
+    (CreateCollection, {"name": "a", "dimension": 4097}, "out_of_range"),
+    (CreateCollection, {"name": "a", "dimension": 2.5}, "wrong_type"),
+    (CreateCollection, {"name": "a", "dimension": True}, "wrong_type"),
+    (CreateCollection, {"name": "a", "dimension": 3, "metric": "l7"}, "out_of_range"),
+    (UpsertItem, {"id": "", "vector": [1]}, "out_of_range"),
+    (UpsertItem, {"id": "a\x00b", "vector": [1]}, "out_of_range"),
+    (UpsertItem, {"id": "a" * 513, "vector": [1]}, "out_of_range"),
+    (UpsertItem, {"id": "a"}, "bad_request"),
+    (UpsertItem, {"id": "a", "vector": [1], "text": "b"}, "bad_request"),
+    (UpsertItem, {"id": "a", "vector": [1], "metadata": [1]}, "wrong_type"),
+    (UpsertItem, {"id": "a", "text": ""}, "out_of_range"),
+    (UpsertItem, {"id": "a", "text": "x" * 8193}, "out_of_range"),
+    (Search, {"vector": [1], "k": 0}, "out_of_range"),
+    (Search, {"vector": [1], "k": 1001}, "out_of_range"),
+    (Search, {"vector": [1], "minimum_score": 1e300}, "not_finite"),
+    (Search, {"vector": {"a": 1}}, "wrong_type"),
+    (
+        Watch,
+        {"type": "watch", "stream": "s", "collection": "c", "vector": [1]},
+        "missing_key",
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "body", "code"), REFUSED)
+def test_a_bad_body_is_refused_with_its_code(shape, body, code):
+    with pytest.raises(ServiceError) as refused:
+        parse(shape, body)
+    assert refused.value.code == code
+    assert 400 <= refused.value.status < 500
+    assert len(refused.value.message) > 20
+
+
+VECTORS = [
+    ([1, 2], "wrong_dimension"),
+    ([], "wrong_dimension"),
+    ([1, 2, math.nan], "not_finite"),
+    ([1, 2, math.inf], "not_finite"),
+    ([1, 2, 1e39], "not_finite"),
+    (["1", "2", "3"], "wrong_type"),
+    ([1, None, 3], "wrong_type"),
+    ([[1, 2, 3]], "wrong_type"),
+    ([1, [2], 3], "wrong_type"),
+    ([True, False, True], "wrong_type"),
+    ("!!!!", "wrong_type"),
+    ("AAAA", "wrong_type"),
+    (base64.b64encode(b"\0" * 8).decode(), "wrong_dimension"),
+    (base64.b64encode(b"\0\0\xc0\x7f" * 3).decode(), "not_finite"),
+]
+
+
+@pytest.mark.parametrize(("vector", "code"), VECTORS)
+def test_a_bad_vector_is_refused_with_its_code(vector, code):
+    with pytest.raises(ServiceError) as refused:
+        parse_vector(vector, 3)
+    assert refused.value.code == code
+
+
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(st.lists(finite, min_size=1, max_size=50))
+def test_a_vector_is_the_same_as_numbers_and_as_base64(numbers):
+    expected = numpy.array(numbers, "<f4")
+    text = base64.b64encode(expected.tobytes()).decode()
+    assert parse_vector(numbers, len(numbers)).tobytes() == expected.tobytes()
+    assert parse_vector(text, len(numbers)).tobytes() == expected.tobytes()
+
+
+def test_a_vector_whose_sum_overflows_is_taken():
+    assert len(parse_vector([3e38, 3e38], 2)) == 2
+
+
+def test_metadata_beyond_the_limit_is_refused_with_both_sizes():
+    with pytest.raises(ServiceError) as refused:
+        parse_metadata({"a": "x" * 100}, 50, "metadata")
+    assert refused.value.code == "metadata_too_large"
+    assert refused.value.details == {"given": 108, "allowed": 50}
+
+
+def test_an_error_has_the_documented_shape():
+    body = error_body(ServiceError("bad_json", "No JSON."), "request-1")
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(body, {**schema, "$ref": "#/$defs/Error"})
+    assert set(STATUS.values()) <= {400, 404, 405, 409, 413, 500, 503, 507}
+
+
+@pytest.mark.parametrize(("shape", "body", "code"), REFUSED)
+def test_the_schema_refuses_what_the_service_refuses(shape, body, code):
+    if code == "not_finite":
+        pytest.skip("JSON schema has no float32")
+    schema = {**json_schema(), "$ref": f"#/$defs/{shape.__name__}"}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(body, schema)
+
+
+ACCEPTED = [
+    (CreateCollection, {"name": "news", "dimension": 4096, "metric": "dot"}),
+    (UpsertItem, {"id": "ü/1", "text": "hello", "metadata": {}, "event_id": "e"}),
+    (Search, {"vector": [1, 2.5], "k": 1000, "minimum_score": -1}),
+    (
+        Watch,
+        {
+            "type": "watch",
+            "stream": "s",
+            "collection": "c",
+            "vector": "AAAA",
+            "threshold": 0.5,
+            "from": {"seconds": 5},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("shape", "body"), ACCEPTED)
+def test_schema_and_service_accept_the_same(shape, body):
+    jsonschema.validate(body, {**json_schema(), "$ref": f"#/$defs/{shape.__name__}"})
+    parse(shape, body)
