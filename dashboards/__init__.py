@@ -5,7 +5,7 @@ Layout, in reading order:
 widgets     tiles: charts, scorecards, text; the mosaic that places them
 alerts      alert policies over PromQL
 canonical   JSON without anything the server would drop: zeros, nulls, empty values
-validation  the same JSON against Google's own message types, and PromQL's brackets
+validation  a process that holds the JSON against Google's own message types
 world       the dashboard and the alert policies of this platform
 """
 

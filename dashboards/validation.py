@@ -1,13 +1,54 @@
 """Checks at build: Google's own message types, and what they do not say.
 
-The types are imported inside the functions: a Pulumi program that only declares what
-was checked before does not pay a second for them.
+A process of its own: Pulumi and Google's libraries both register the message
+`google.rpc.Status`, under two file names, and whoever comes second fails to import
+(pulumi 3.272, googleapis-common-protos 1.7x). So a Pulumi program declares what was
+checked before, and `python -m dashboards.validation prod local` does the checking; with
+no argument it reads one `{"kind", "body"}` a line and answers one `{"error"}` a line.
 """
 
+import json
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dashboards.world import alert_policies, dashboards
+from topology import load, make_plan
+
 CLOSING = {")": "(", "]": "[", "}": "{"}
+
+
+def main(environments: list[str]) -> int:
+    """Check environments by name, or what standard input gives; 1 after a fault."""
+    if not environments:
+        for line in sys.stdin:
+            asked = json.loads(line)
+            print(json.dumps({"error": _fault(asked["kind"], asked["body"])}))
+        return 0
+    faults = [fault for name in environments for fault in _faults(name)]
+    print("\n".join(faults) or "dashboards and alert policies are valid")
+    return 1 if faults else 0
+
+
+def _faults(environment: str) -> Iterator[str]:
+    plan = make_plan(load(environment))
+    for kind, texts in (
+        ("dashboard", dashboards(plan)),
+        ("alert", alert_policies(plan)),
+    ):
+        for text in texts.values():
+            fault = _fault(kind, json.loads(text))
+            if fault:
+                yield f"{environment}: {fault}"
+
+
+def _fault(kind: str, body: Mapping[str, Any]) -> str | None:
+    check = check_dashboard if kind == "dashboard" else check_alert
+    try:
+        check(body)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def check_dashboard(body: Mapping[str, Any]) -> None:
@@ -85,3 +126,7 @@ def _check_query(query: str, place: str) -> None:
             f"{place}: prometheusQuery: {query!r} ends inside a bracket or a text: "
             "close it"
         )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -108,7 +108,7 @@ class _Binder:
             first = str(error).splitlines()[0]
             self.report(1, "", f"not valid YAML: {first}", "save the file as UTF-8")
             return None
-        if node is None:
+        if node is None or _is_null(node):
             self.report(
                 1, "", "the file is empty", "copy stacks/catalogue/local.yaml and edit"
             )

@@ -127,10 +127,14 @@ def _registration(request: Any, urn: str) -> Registration:
 
 
 def record(
-    program: Any, project: str = "meridian", stack: str = "test", preview: bool = False
+    program: Any,
+    project: str = "meridian",
+    stack: str = "test",
+    preview: bool = False,
+    monitor: RecordingMonitor | None = None,
 ) -> list[Registration]:
     """Run a function as a Pulumi program and return what it registered."""
-    monitor = RecordingMonitor()
+    monitor = monitor or RecordingMonitor()
     mocks.set_mocks(
         monitor.mocks, project=project, stack=stack, preview=preview, monitor=monitor
     )
@@ -140,11 +144,14 @@ def record(
     return monitor.registrations
 
 
-def record_world(environment: str, preview: bool = True) -> list[Registration]:
+def record_world(
+    environment: str, preview: bool = True, monitor: RecordingMonitor | None = None
+) -> list[Registration]:
     """Run the world program as it stands in its folder."""
     path = ROOT / "stacks" / "world" / "__main__.py"
     return record(
         lambda: runpy.run_path(str(path), run_name="__main__"),
         stack=environment,
         preview=preview,
+        monitor=monitor,
     )

@@ -225,7 +225,8 @@ def test_iam_grants_are_these_and_no_more(prod: list[Registration]) -> None:
         if r.token.lower().endswith("iammember")
     }
     stream, worker, agent = (
-        f"serviceAccount:{who}" for who in ("meridian-stream", "meridian-worker", "agent")
+        f"serviceAccount:{who}"
+        for who in ("meridian-stream", "meridian-worker", "agent")
     )
     reader = "projects/test/roles/meridian_cache_reader"
     expected = {("IAMMember", reader, who) for who in (stream, worker)}

@@ -150,8 +150,10 @@ def test_a_preview_of_an_impossible_plan_lists_and_succeeds(
 
 
 def test_an_up_of_an_impossible_plan_is_refused_before_anything_is_registered() -> None:
+    monitor = recording.RecordingMonitor()
     with pytest.raises(Exception, match="stand against this `up`") as caught:
-        recording.record_world("prod", preview=False)
+        recording.record_world("prod", preview=False, monitor=monitor)
+    assert monitor.registrations == []
     text = str(caught.value)
     assert "nothing was changed" in text
     assert "us-central1 needs 32,016 vCPU (8,004 instances x 4), 200 granted" in text

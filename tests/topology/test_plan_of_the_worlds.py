@@ -1,0 +1,187 @@
+"""The plans of production and of the local world."""
+
+import dataclasses
+import json
+
+import pytest
+
+from topology import Plan, load, make_plan
+from topology.facts import places, round_trips
+from topology.findings import Level, fold
+
+QUOTA = {"quota-memory", "quota-cpu"}
+
+
+@pytest.fixture(scope="module")
+def prod() -> Plan:
+    return make_plan(load("prod"))
+
+
+@pytest.fixture(scope="module")
+def local() -> Plan:
+    return make_plan(load("local"))
+
+
+def test_production_has_the_sizes_of_the_capacity_table(prod: Plan) -> None:
+    hub, regional = prod.regions["us-central1"], prod.regions["me-west1"]
+    assert (hub.streams, hub.instances, hub.instances_max) == (80_000_000, 800, 8000)
+    assert (regional.streams, regional.instances) == (10_000_000, 100)
+    assert hub.addresses == 1600
+    assert (hub.vcpu, hub.memory_gib) == (804 * 4, 804 * 16)
+    totals = prod.totals
+    assert totals["instances"] == 5000
+    assert totals["instances_max"] == 50_000
+    assert totals["streams"] == 500_000_000
+    assert (totals["regions"], totals["primaries"], totals["replicas"]) == (15, 5, 10)
+
+
+def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
+    codes = {finding.code for finding in prod.errors}
+    assert codes == QUOTA | {"image-digest", "sql-connections"}
+    assert len([f for f in prod.errors if f.code == "quota-memory"]) == 15
+    first = next(f for f in prod.errors if f.place == "us-central1")
+    assert first.code == "quota-memory", "memory binds first"
+    assert str(first) == (
+        "error: us-central1 needs 128,064 GiB (8,004 instances x 16), 400 granted: "
+        "request `MemAllocPerProjectRegion` >= 137,507,672,948,736 bytes, or set "
+        "max_instances to 21 [quota-memory]"
+    )
+    assert prod.verdict == (
+        "not possible as granted: image-digest, quota-cpu, quota-memory, "
+        "sql-connections in 16 places"
+    )
+
+
+def test_the_remedy_of_a_finding_removes_it(prod: Plan) -> None:
+    catalogue = prod.catalogue
+    regions = {
+        name: dataclasses.replace(region, min_instances=20, max_instances=21)
+        for name, region in catalogue.regions.items()
+    }
+    image = dataclasses.replace(catalogue.image, digest=f"sha256:{'a' * 64}")
+    cured = dataclasses.replace(catalogue, regions=regions, image=image)
+    assert make_plan(cured).errors == ()
+
+
+def test_failover_beyond_the_goal_is_a_warning_in_five_regions(prod: Plan) -> None:
+    far = {f.place: f for f in prod.findings if f.code == "failover-distance"}
+    assert set(far) == {
+        "asia-south1",
+        "australia-southeast1",
+        "me-west1",
+        "southamerica-east1",
+        "us-west1",
+    }
+    assert "(estimated)" in far["me-west1"].message
+    assert {f.level for f in far.values()} == {Level.WARNING}
+
+
+def test_an_estimate_does_not_choose_a_failover_target(prod: Plan) -> None:
+    assert prod.regions["asia-south1"].failover[0] == "asia-southeast1"
+
+
+def test_the_local_world_is_possible(local: Plan) -> None:
+    assert local.errors == ()
+    assert local.verdict == "possible"
+    assert local.totals["instances_max"] == 300
+    assert {region.instances for region in local.regions.values()} == {1}
+
+
+def test_hubs_are_created_before_the_regions_that_copy_them(prod: Plan) -> None:
+    order = [region.name for region in prod.creation_order]
+    for region in prod.regions.values():
+        origin = region.database.replica_of
+        assert origin is None or order.index(origin) < order.index(region.name)
+
+
+def test_a_region_that_does_not_serve_is_nobodys_stand_in(local: Plan) -> None:
+    catalogue = local.catalogue
+    off = dataclasses.replace(catalogue.regions["us-east1"], serving=False)
+    regions = {**catalogue.regions, "us-east1": off}
+    plan = make_plan(dataclasses.replace(catalogue, regions=regions))
+    assert "us-east1" not in plan.serving
+    assert all("us-east1" not in r.failover for r in plan.regions.values())
+
+
+def test_a_region_can_be_taken_out_of_the_local_world(local: Plan) -> None:
+    catalogue = local.catalogue
+    regions = {n: r for n, r in catalogue.regions.items() if n != "me-west1"}
+    plan = make_plan(dataclasses.replace(catalogue, regions=regions))
+    assert len(plan.regions) == 14
+    assert sum(region.share for region in plan.regions.values()) == pytest.approx(1)
+
+
+def test_eleven_replicas_of_one_primary_are_refused(local: Plan) -> None:
+    catalogue = local.catalogue
+    regions = {
+        name: region
+        if name == "us-central1"
+        else dataclasses.replace(
+            region,
+            tier=catalogue.regions["us-east1"].tier,
+            hub="us-central1",
+            replica_of=None,
+        )
+        for name, region in list(catalogue.regions.items())[:12]
+    }
+    plan = make_plan(dataclasses.replace(catalogue, regions=regions))
+    (finding,) = [f for f in plan.errors if f.code == "sql-replicas"]
+    assert str(finding) == (
+        "error: us-central1 has 11 read replicas, 10 are allowed a primary: give some "
+        "regions another hub, or make one of them a hub [sql-replicas]"
+    )
+
+
+def test_connections_count_every_region_that_writes_to_a_hub(local: Plan) -> None:
+    hub = local.regions["us-central1"].database
+    each = local.catalogue.database.connections_per_instance
+    users = [r for r in local.regions.values() if r.hub == "us-central1"]
+    assert len(users) == 4
+    assert hub.connections_max == each * sum(r.instances_max + r.workers for r in users)
+    assert local.regions["us-east1"].database.connections == each * 2
+
+
+def test_the_plan_has_the_shape_that_others_rely_on(prod: Plan) -> None:
+    body = json.loads(json.dumps(prod.to_json()))
+    assert body == prod.to_json()
+    assert set(body) >= {"regions", "totals", "findings", "verdict"}
+    for region in body["regions"].values():
+        assert set(region) >= {"instances", "vcpu", "memory_gib", "addresses"}
+    for finding in body["findings"]:
+        assert set(finding) == {"level", "code", "place", "message", "remedy"}
+    levels = [finding["level"] for finding in body["findings"]]
+    assert levels == sorted(levels, key=["error", "warning", "info"].index)
+
+
+def test_the_service_is_told_every_limit(local: Plan) -> None:
+    assert set(json.loads(local.service_limits())) == {
+        "concurrency",
+        "max_batch_items",
+        "max_body_bytes",
+        "max_collection_bytes",
+        "max_dimension",
+        "max_metadata_bytes",
+        "max_streams_per_connection",
+    }
+
+
+def test_findings_fold_over_regions(prod: Plan) -> None:
+    lines = fold(prod.errors)
+    assert len(lines) == 4
+    memory = next(line for line in lines if "[quota-memory]" in line)
+    assert memory.endswith("southamerica-east1, us-east1, us-west1, "
+                           "northamerica-northeast1, europe-west2, europe-west3, "
+                           "europe-north1, me-west1, asia-south1, "
+                           "australia-southeast1, asia-east1")  # fmt: skip
+
+
+def test_every_pair_of_regions_has_a_round_trip() -> None:
+    names = list(places())
+    assert len(names) == 15
+    pairs = {(a, b) for a in names for b in names if a != b}
+    assert set(round_trips()) == pairs
+    estimated = {a for (a, _), trip in round_trips().items() if not trip.measured}
+    assert {p for p in pairs if not round_trips()[p].measured} == {
+        pair for pair in pairs if "me-west1" in pair
+    }
+    assert "me-west1" in estimated
