@@ -161,6 +161,12 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError, OSError):
                 signal.pidfd_send_signal(running.pidfd, sign)
 
+    def signal_session(self, running: Running, sign: int) -> None:
+        """Signal the process and all of its session's group."""
+        if not running.exited.is_set() and start_time(running.pid) is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, sign)
+
 
 def start_time(pid: int) -> int | None:
     """When a live process was started, in clock ticks since boot; None for none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import re
@@ -40,7 +41,10 @@ class Rest:
     def __init__(self, store: Store, realisers: dict[str, Realiser]) -> None:
         self._store = store
         self._realisers = realisers
-        self._routes = [(_pattern(k), k) for k in resource_types()]
+        self._routes = [
+            (_pattern(k.path), _pattern(k.path.rsplit("/", 1)[0]), k)
+            for k in resource_types()
+        ]
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self.changed: list[Callable[[Row], None]] = []
@@ -54,18 +58,18 @@ class Rest:
             return web.json_response(error.body, status=error.code)
 
     async def _dispatch(self, request: web.Request, api: str, path: str) -> web.Response:
-        if path.endswith((":getIamPolicy", ":setIamPolicy")):
+        if path.endswith((":getIamPolicy", ":setIamPolicy", "/iam")):
             return await self._policy(request, api, path)
         if "/operations/" in path:
             return await self._operation(request, api, path)
         body = await request.json() if request.can_read_body else {}
         resource, verb = (path.rsplit(":", 1) + [""])[:2] if ":" in path else (path, "")
-        for pattern, kind in self._routes:
+        for item, collection, kind in self._routes:
             if kind.api != api:
                 continue
-            if re.fullmatch(pattern, resource):
-                return await self._item(request.method, verb, kind, resource, body, request)
-            if re.fullmatch(pattern.rsplit("/", 1)[0], resource):
+            if re.fullmatch(item, resource):
+                return await self._item(verb, kind, resource, body, request)
+            if re.fullmatch(collection, resource):
                 return await self._collection(request, kind, resource, body)
         raise envelope.not_found(f"no declared type at {api}/{path}")
 
@@ -76,18 +80,16 @@ class Rest:
             rows = self._store.below(kind.api, path)
             name = path.rsplit("/", 1)[-1]
             return web.json_response({name: [row.body for row in rows]})
-        name = _new_name(kind, request, body)
-        return await self._create(kind, f"{path}/{name}", body)
+        item = f"{path}/{_new_name(kind, request, body)}"
+        existing = self._store.get(kind.api, item)
+        if existing and kind.create is Create.SERVER:
+            return await self._change(kind, existing, body, None)
+        return await self._create(kind, item, body)
 
     async def _item(
-        self,
-        method: str,
-        verb: str,
-        kind: ResourceType,
-        path: str,
-        body: Json,
-        request: web.Request,
+        self, verb: str, kind: ResourceType, path: str, body: Json, request: web.Request
     ) -> web.Response:
+        method = request.method
         if method == "PUT" and kind.create is Create.PUT or verb == "enable":
             return await self._create(kind, path, body)
         row = self._store.get(kind.api, path)
@@ -188,11 +190,13 @@ class Rest:
                 log.error("%s does not run: %s", row.path, result)
 
     async def _policy(self, request: web.Request, api: str, path: str) -> web.Response:
-        resource, verb = path.rsplit(":", 1)
+        bare = path.endswith("/iam")
+        resource, verb = path.rsplit("/" if bare else ":", 1)
         version, policy = self._store.policy(api, resource)
-        if verb == "getIamPolicy":
+        if verb == "getIamPolicy" or request.method == "GET":
             return web.json_response({"version": 1, **policy, "etag": f"v{version}"})
-        wanted = (await request.json())["policy"]
+        body = await request.json()
+        wanted = body if bare else body["policy"]
         if wanted.get("etag", f"v{version}") != f"v{version}":
             text = f"policy of {resource} has changed since it was read"
             raise envelope.ApiError(409, "ABORTED", text)
@@ -224,21 +228,38 @@ def _key(row: Row) -> tuple[str, str, str]:
     return row.api, row.path, row.token
 
 
-def _pattern(kind: ResourceType) -> str:
-    return re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(kind.path))
+def _pattern(path: str) -> str:
+    return re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path))
 
 
 def _new_name(kind: ResourceType, request: web.Request, body: Json) -> str:
     if kind.create is Create.QUERY:
         name = request.query.get(kind.id_param or "")
     elif kind.create is Create.SERVER:
-        name = str(body.get("name") or uuid.uuid4().int % 10**19).rsplit("/", 1)[-1]
+        name = _drawn_name(body)
     else:
         name = body.get("name") or body.get("accountId")
     if not name:
         what = kind.id_param if kind.create is Create.QUERY else "name in the body"
         raise envelope.ApiError(400, "INVALID_ARGUMENT", f"{what} is missing")
-    return str(name).rsplit("/", 1)[-1]
+    return _full_name(kind, request, str(name).rsplit("/", 1)[-1])
+
+
+def _drawn_name(body: Json) -> str:
+    """Server-drawn names are a function of what is shown to people.
+
+    Google draws a new one each time; here an interrupted `up` must find what it made.
+    """
+    shown = body.get("displayName") or body.get("network") or json.dumps(body)
+    return str(int.from_bytes(hashlib.sha256(shown.encode()).digest()[:7], "big"))
+
+
+def _full_name(kind: ResourceType, request: web.Request, name: str) -> str:
+    """A service account is known by its address."""
+    if "/serviceAccounts/" not in kind.path:
+        return name
+    project = request.match_info["path"].split("/")[2]
+    return f"{name}@{project}.iam.gserviceaccount.com"
 
 
 def _copy(source: Json, target: Json, path: list[str]) -> None:

@@ -55,7 +55,7 @@ class Cloud:
                 raise
             return await self.update(kind, inputs, path)
         if kind.create is Create.SERVER:
-            path = _versioned(kind, answer["name"])
+            path = f"{kind.version}{answer['name']}"
         await self._settle(kind, answer)
         return {**await self._call(kind.api, "GET", path), "__path": path}
 
@@ -125,11 +125,13 @@ class Cloud:
         path = kind.policy(inputs, project)
         async with self._policies[path]:
             for attempt in range(POLICY_ATTEMPTS):
-                policy = await self._call(kind.api, kind.verb, f"{path}:getIamPolicy")
+                method, suffix = kind.read
+                policy = await self._call(kind.api, method, f"{path}{suffix}")
                 edit(policy.setdefault("bindings", []))
-                body = {"policy": policy}
+                body = policy if kind.bare else {"policy": policy}
+                method, suffix = kind.write
                 try:
-                    await self._call(kind.api, "POST", f"{path}:setIamPolicy", body)
+                    await self._call(kind.api, method, f"{path}{suffix}", body)
                     return path
                 except CloudError as error:
                     if error.status != CONFLICT or attempt == POLICY_ATTEMPTS - 1:
@@ -180,13 +182,9 @@ def create_request(kind: ResourceType, path: str, body: Json) -> tuple[str, str,
 def operation_path(kind: ResourceType, answer: Json) -> str:
     """Path of the operation that a change answered with."""
     if kind.operation is Operation.LONG_RUNNING:
-        return _versioned(kind, answer["name"])
+        return f"{kind.path.split('/', 1)[0]}/{answer['name']}"
     link: str = answer["selfLink"].split("/", 3)[3]
     return link
-
-
-def _versioned(kind: ResourceType, name: str) -> str:
-    return f"{kind.path.split('/', 1)[0]}/{name}"
 
 
 def _done(answer: Json) -> bool:

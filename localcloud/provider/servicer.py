@@ -109,7 +109,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
         path = body.pop("__path")
         state = _state(kind, inputs, body, path)
-        return provider_pb2.CreateResponse(id=path, properties=_dump(state))
+        key = path.removeprefix(kind.version)
+        return provider_pb2.CreateResponse(id=key, properties=_dump(state))
 
     async def Read(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
@@ -118,7 +119,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
             )
-        body = await self._cloud.read(kind, request.id)
+        path = f"{kind.version}{request.id}"
+        body = await self._cloud.read(kind, path)
         if body is None:
             return provider_pb2.ReadResponse()
         state = _state(kind, inputs, body, body.pop("__path"))
@@ -134,7 +136,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if not self._cloud:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
         try:
-            body = await self._cloud.update(kind, inputs, request.id)
+            path = f"{kind.version}{request.id}"
+            body = await self._cloud.update(kind, inputs, path)
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
         state = _state(kind, inputs, body, body.pop("__path"))
@@ -148,7 +151,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             if isinstance(kind, IamMemberType):
                 await self._cloud.unbind(kind, inputs, self._project)
             else:
-                await self._cloud.delete(kind, request.id)
+                await self._cloud.delete(kind, f"{kind.version}{request.id}")
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
         return empty_pb2.Empty()

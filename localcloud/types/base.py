@@ -41,7 +41,7 @@ class Create(StrEnum):
     SERVER = "server"
     """POST to the collection, the server draws the name."""
     ENABLE = "enable"
-    """POST to `<resource>:enable`."""
+    """POST to `<resource>:enable`; there is no undoing it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +97,9 @@ class ResourceType:
         return re.sub(r"\{(\w+)\}", lambda m: str(values[m.group(1)]), self.path)
 
     @property
-    def collection(self) -> str:
-        """Path template of the collection."""
-        return self.path.rsplit("/", 1)[0]
+    def version(self) -> str:
+        """What stands before the resource name in a path: `v2/`, `compute/v1/`."""
+        return self.path[: re.search("projects/|services/|b/|billing", self.path).start()]  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,11 @@ class IamMemberType:
     policy: Callable[[Json, str], str]
     """(inputs, project) -> path of the resource whose policy holds it."""
     source: str
-    verb: str = "POST"
+    read: tuple[str, str] = ("POST", ":getIamPolicy")
+    """Method and suffix of the request that reads the policy."""
+    write: tuple[str, str] = ("POST", ":setIamPolicy")
+    bare: bool = False
+    """Whether the policy is the body itself, not its field `policy`."""
     runs: str | None = None
 
 

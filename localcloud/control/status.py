@@ -1,0 +1,147 @@
+"""What the world looks like now: regions, parts, traffic. Read by `meridian status` and by the page."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import aiohttp
+
+from localcloud.control.store import Json, Store
+from localcloud.realise.envoy import Envoy
+from localcloud.realise.run import SERVICE, WORKER_POOL, Run, region_of
+from localcloud.supervisor import Supervisor
+from localcloud.types import lookup, resource_types
+from topology.facts import places
+
+PROBE_SECONDS = 2.0
+PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2)
+
+
+@dataclass
+class Sample:
+    """Last look at one region from its own clients' side."""
+
+    ready: bool = False
+    latency_ms: float | None = None
+    served_by: str | None = None
+    requests: float = 0.0
+    rate: float = 0.0
+    at: float = field(default_factory=time.monotonic)
+
+
+class Status:
+    """Samples every region through the load balancer and puts the picture together."""
+
+    def __init__(
+        self, store: Store, supervisor: Supervisor, run: Run, envoy: Envoy
+    ) -> None:
+        self._store, self._supervisor = store, supervisor
+        self._run, self._envoy = run, envoy
+        self._samples: dict[str, Sample] = {}
+
+    def world(self) -> Json:
+        """The shape of `meridian status --json`, with what the page shows besides."""
+        regions = [self._region(row.path, row.body) for row in self._store.all(SERVICE)]
+        regions.sort(key=lambda r: (r["role"] != "hub", r["name"]))
+        return {"regions": regions, "parts": self._parts(), "at": time.time()}
+
+    def _region(self, path: str, body: Json) -> Json:
+        name = region_of(path)
+        place = places()[name]
+        env = {e["name"]: e.get("value") for e in body["template"]["containers"][0]["env"]}
+        pool = self._run.pools.get(path)
+        ready = [i for i in pool.instances.values() if i.ready] if pool else []
+        sample = self._samples.get(name, Sample())
+        return {
+            "name": name,
+            "city": place.city,
+            "latitude": place.latitude,
+            "longitude": place.longitude,
+            "role": "hub" if env.get("MERIDIAN_HUB") == name else "regional",
+            "hub": env.get("MERIDIAN_HUB"),
+            "ready": bool(ready) and sample.ready,
+            "instances": len(ready),
+            "maximum": pool.spec.maximum if pool and pool.spec else 0,
+            "serving": name in self._envoy.listeners(),
+            "served_by": sample.served_by,
+            "latency_ms": sample.latency_ms,
+            "requests_per_second": round(sample.rate, 2),
+            "url": self._envoy.url(name),
+        }
+
+    def _parts(self) -> list[Json]:
+        parts = [
+            {
+                "name": key,
+                "kind": key.split("/", 1)[0],
+                "pid": running.pid,
+                "healthy": not running.exited.is_set(),
+            }
+            for key, running in sorted(self._supervisor.running.items())
+        ]
+        return parts
+
+    def not_run(self) -> Json:
+        """Declared types that are kept as state only: token -> count."""
+        counts: Json = {}
+        for row in self._store.all():
+            if lookup(row.token).runs is None:
+                counts[row.token] = counts.get(row.token, 0) + 1
+        return counts
+
+    def run_by(self) -> Json:
+        """Token -> what runs it."""
+        return {k.token: k.runs for k in resource_types() if k.runs}
+
+    async def sample_forever(self) -> None:
+        """Ask every region, as its own clients would, twice a second at most."""
+        connector = aiohttp.TCPConnector(limit=16)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            while True:
+                regions = list(self._envoy.listeners())
+                await asyncio.gather(*(self._sample(session, r) for r in regions))
+                await self._traffic()
+                missing = [r for r in regions if not self._samples[r].ready]
+                await asyncio.sleep(0.2 if missing else PROBE_SECONDS)
+
+    async def _sample(self, session: aiohttp.ClientSession, region: str) -> None:
+        sample = self._samples.setdefault(region, Sample())
+        url = f"{self._envoy.url(region)}/health/ready"
+        started = time.perf_counter()
+        try:
+            async with session.get(url, timeout=PROBE_TIMEOUT) as response:
+                answered = response.status == 200
+                sample.served_by = response.headers.get("x-meridian-region")
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            answered, sample.served_by = False, None
+        took = (time.perf_counter() - started) * 1000
+        sample.latency_ms = round(took, 2) if answered else None
+        sample.ready = answered and sample.served_by == region
+
+    async def _traffic(self) -> None:
+        now = time.monotonic()
+        for region, total in (await self._envoy.requests()).items():
+            sample = self._samples.get(region)
+            if sample:
+                span = max(now - sample.at, 1e-3)
+                own_probes = 1.0 / PROBE_SECONDS
+                rate = (total - sample.requests) / span - own_probes
+                sample.rate = max(0.0, rate) if sample.requests else 0.0
+                sample.requests, sample.at = total, now
+
+    async def autoscale_forever(self) -> None:
+        """Scale every service by the requests and streams that Envoy holds to it."""
+        while True:
+            await asyncio.sleep(1.0)
+            active = await self._envoy.active()
+            for row in self._store.all(SERVICE):
+                pool = self._run.pools.get(row.path)
+                if pool:
+                    pool.load(active.get(region_of(row.path), 0.0))
+
+    def workers(self) -> int:
+        """Worker processes that run."""
+        pools = (self._run.pools.get(row.path) for row in self._store.all(WORKER_POOL))
+        return sum(len(pool.instances) for pool in pools if pool)

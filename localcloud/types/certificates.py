@@ -1,0 +1,52 @@
+"""Certificate Manager. Declared, not run: the local front door is plain HTTP on loopback."""
+
+from localcloud.types.base import Operation, ResourceType
+
+API = "certificatemanager.googleapis.com"
+SOURCE = "certificatemanager v1 discovery; gcp.md 1.2"
+BASE = "v1/projects/{project}/locations/{location}"
+DROP = frozenset({"deletionPolicy", "location", "name", "project"})
+FIXED = frozenset({"location", "name", "project"})
+
+TYPES = (
+    ResourceType(
+        token="gcp:certificatemanager/dnsAuthorization:DnsAuthorization",
+        api=API,
+        path=f"{BASE}/dnsAuthorizations/{{id}}",
+        source=SOURCE,
+        id_param="dnsAuthorizationId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED | {"domain", "type"},
+    ),
+    ResourceType(
+        token="gcp:certificatemanager/certificate:Certificate",
+        api=API,
+        path=f"{BASE}/certificates/{{id}}",
+        source=SOURCE,
+        id_param="certificateId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED | {"managed", "scope"},
+    ),
+    ResourceType(
+        token="gcp:certificatemanager/certificateMap:CertificateMap",
+        api=API,
+        path=f"{BASE}/certificateMaps/{{id}}",
+        source=SOURCE,
+        id_param="certificateMapId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED,
+    ),
+    ResourceType(
+        token="gcp:certificatemanager/certificateMapEntry:CertificateMapEntry",
+        api=API,
+        path=f"{BASE}/certificateMaps/{{map}}/certificateMapEntries/{{id}}",
+        source=SOURCE,
+        id_param="certificateMapEntryId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP | {"map"},
+        replace=FIXED | {"hostname", "map", "matcher"},
+    ),
+)
