@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
+
+from components._base import Block
 
 PORT = 8080
 
@@ -29,9 +30,11 @@ class ServiceShape:
     """Instances of the worker pool."""
     limits: str
     """JSON of the service's limits."""
+    collector: str | None = None
+    """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
 
 
-def environment(values: Mapping[str, pulumi.Input[str]]) -> list[dict[str, Any]]:
+def environment(values: Mapping[str, pulumi.Input[str]]) -> list[Block]:
     """Variables in the order of their names: any other order would show as a change."""
     return [{"name": key, "value": values[key]} for key in sorted(values)]
 
@@ -40,7 +43,7 @@ def stream_container(
     image: pulumi.Input[str],
     shape: ServiceShape,
     values: Mapping[str, pulumi.Input[str]],
-) -> dict[str, Any]:
+) -> Block:
     """Container of the Cloud Run service."""
     return {
         "image": image,
@@ -78,7 +81,7 @@ def worker_container(
     image: pulumi.Input[str],
     shape: ServiceShape,
     values: Mapping[str, pulumi.Input[str]],
-) -> dict[str, Any]:
+) -> Block:
     """Container of the worker pool."""
     return {
         "image": image,
@@ -87,12 +90,26 @@ def worker_container(
     }
 
 
+def containers(main: Block, shape: ServiceShape) -> list[Block]:
+    """The container alone, or with the sidecar that collects its metrics."""
+    if shape.collector is None:
+        return [main]
+    sidecar: Block = {
+        "name": "collector",
+        "image": shape.collector,
+        "resources": {"limits": {"cpu": "1", "memory": "512Mi"}},
+    }
+    if "startup_probe" in main:  # only such a container can be waited for
+        sidecar["depends_ons"] = ["service"]
+    return [{**main, "name": "service"}, sidecar]
+
+
 def resource_limits(shape: ServiceShape) -> dict[str, str]:
     """Whole CPUs and Gi: `1000m` would come back as `1` and show as a change."""
     return {"cpu": str(shape.cpu), "memory": f"{shape.memory_gib}Gi"}
 
 
-def vpc_access(network: pulumi.Input[str], subnet: pulumi.Input[str]) -> dict[str, Any]:
+def vpc_access(network: pulumi.Input[str], subnet: pulumi.Input[str]) -> Block:
     """Direct VPC egress; private ranges only, so nothing waits for a NAT."""
     return {
         "egress": "PRIVATE_RANGES_ONLY",

@@ -1,8 +1,8 @@
 """Rules of the load balancer as plain data: paths, retries, Armor, ejection, CDN."""
 
-from typing import Any
-
 import pulumi
+
+from components._base import Block
 
 CACHEABLE = "/v1/collections/{collection=*}/items/{item=*}"
 """Reads of one item: the only path whose answers may be `public`."""
@@ -13,7 +13,7 @@ RETRIED = ["connect-failure", "gateway-error", "refused-stream"]
 SQLI = "evaluatePreconfiguredWaf('sqli-v33-stable', {'sensitivity': 1})"
 
 
-def armor_rules(requests_per_minute: int) -> list[dict[str, Any]]:
+def armor_rules(requests_per_minute: int) -> list[Block]:
     """Inline rules, by priority: separate rule resources would fight with these."""
     return [
         {
@@ -47,11 +47,11 @@ def armor_rules(requests_per_minute: int) -> list[dict[str, Any]]:
     ]
 
 
-def _everyone() -> dict[str, Any]:
+def _everyone() -> Block:
     return {"versioned_expr": "SRC_IPS_V1", "config": {"src_ip_ranges": ["*"]}}
 
 
-def outlier_detection(errors: int, seconds: int, percent: int) -> dict[str, Any]:
+def outlier_detection(errors: int, seconds: int, percent: int) -> Block:
     """Ejection by errors in a row; Google refuses success rates for serverless."""
     return {
         "base_ejection_time": {"seconds": seconds},
@@ -64,7 +64,7 @@ def outlier_detection(errors: int, seconds: int, percent: int) -> dict[str, Any]
     }
 
 
-def cdn_policy(stale_seconds: int) -> dict[str, Any]:
+def cdn_policy(stale_seconds: int) -> Block:
     """The origin decides by its headers, so no time to live may be given here."""
     return {
         "cache_mode": "USE_ORIGIN_HEADERS",
@@ -80,7 +80,7 @@ def cdn_policy(stale_seconds: int) -> dict[str, Any]:
 
 def path_matcher(
     streams: pulumi.Input[str], reads: pulumi.Input[str], retries: int
-) -> dict[str, Any]:
+) -> Block:
     """Item reads to the cached backend, all else to the streams."""
     retry = {"num_retries": retries, "retry_conditions": RETRIED}
     return {

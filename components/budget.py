@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import billing, pubsub
 
-from components._base import Component, coerce
+from components._base import Block, Component, coerce
 from topology import names
 
 THRESHOLDS = (0.5, 0.8, 1.0)
@@ -55,7 +55,7 @@ class BurstBudget(Component):
             name=names.global_name(args.prefix, "budget"),
             opts=self.child(),
         )
-        rules: list[dict[str, object]] = [
+        rules: list[Block] = [
             {"threshold_percent": share, "spend_basis": "CURRENT_SPEND"}
             for share in args.thresholds or THRESHOLDS
         ]

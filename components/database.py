@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 from pulumi_gcp import sql
 
-from components._base import Component, Protection, after, coerce, protection
+from components._base import Block, Component, Protection, after, coerce, protection
 from topology.catalogue import Durability
 
 PORT = 5432
@@ -93,9 +92,9 @@ class Database(Component):
         )
         self.finish()
 
-    def _settings(self, args: DatabaseArgs, guard: Protection) -> dict[str, Any]:
+    def _settings(self, args: DatabaseArgs, guard: Protection) -> Block:
         flags = {**args.flags, "cloudsql.iam_authentication": "on"}
-        settings: dict[str, Any] = {
+        settings: Block = {
             "tier": f"db-custom-{args.cpu}-{args.memory_gib * 1024}",
             "edition": args.edition,
             "availability_type": "REGIONAL" if args.primary is None else "ZONAL",
@@ -117,7 +116,7 @@ class Database(Component):
             settings["backup_configuration"] = self._backups(args)
         return settings
 
-    def _backups(self, args: DatabaseArgs) -> dict[str, Any]:
+    def _backups(self, args: DatabaseArgs) -> Block:
         """A highly available primary must have both backups and its log archived."""
         return {
             "enabled": True,

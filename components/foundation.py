@@ -36,6 +36,10 @@ CACHE_READER = ("redis.instances.get", "redis.instances.getAuthString")
 that holds the second also deletes instances."""
 
 
+METRICS = {"metrics": "roles/monitoring.metricWriter"}
+"""What a collector beside the service needs."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundationArgs:
     """What the world shares."""
@@ -50,6 +54,8 @@ class FoundationArgs:
     """Regions in which messages may be stored."""
     dead_letter_seconds: int
     """How long dead letters are kept."""
+    metrics: bool
+    """Whether the accounts write metrics themselves, by a sidecar."""
     image: ServiceImageArgs
     """Registry and digest of the service."""
 
@@ -157,6 +163,7 @@ class Foundation(Component):
                     "cache": cache_reader.name,
                     "sql-client": "roles/cloudsql.client",
                     "sql-login": "roles/cloudsql.instanceUser",
+                    **(METRICS if args.metrics else {}),
                 },
             ),
             self.child(),

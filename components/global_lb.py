@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 from pulumi_gcp import certificatemanager, compute
 
 from components import _routes
-from components._base import Component, coerce, protection
+from components._base import Block, Component, coerce, protection
 from topology import names
 from topology.catalogue import Durability
 
@@ -105,7 +104,7 @@ class GlobalLB(Component):
         args: GlobalLBArgs,
         part: str,
         armor: compute.SecurityPolicy,
-        extra: dict[str, Any],
+        extra: dict[str, Block],
     ) -> compute.BackendService:
         """No timeout, health check, port or balancing mode: serverless refuses them."""
         return compute.BackendService(

@@ -7,7 +7,7 @@ import pulumi
 from pulumi_gcp import cloudrunv2, compute
 
 from components import _containers
-from components._base import Component, after, coerce
+from components._base import Block, Component, after, coerce
 from components._containers import ServiceShape
 from components.cache import CacheTier, CacheTierArgs
 from components.database import Database, DatabaseArgs, database_user
@@ -146,7 +146,7 @@ class RegionalCell(Component):
         self,
         args: RegionalCellArgs,
         values: dict[str, pulumi.Input[str]],
-        access: dict[str, object],
+        access: Block,
         vault: Vault,
     ) -> cloudrunv2.Service:
         shape = args.shape
@@ -171,7 +171,7 @@ class RegionalCell(Component):
                 "max_instance_count": shape.max_instances,
             },
             template={
-                "containers": [container],
+                "containers": _containers.containers(container, shape),
                 "execution_environment": "EXECUTION_ENVIRONMENT_GEN2",
                 "max_instance_request_concurrency": shape.concurrency,
                 "scaling": {"max_instance_count": shape.max_instances},
@@ -188,7 +188,7 @@ class RegionalCell(Component):
         self,
         args: RegionalCellArgs,
         values: dict[str, pulumi.Input[str]],
-        access: dict[str, object],
+        access: Block,
         vault: Vault,
     ) -> cloudrunv2.WorkerPool:
         user = pulumi.Output.from_input(args.worker_email).apply(database_user)
@@ -205,7 +205,7 @@ class RegionalCell(Component):
                 "manual_instance_count": args.shape.workers,
             },
             template={
-                "containers": [container],
+                "containers": _containers.containers(container, args.shape),
                 "service_account": args.worker_email,
                 "vpc_access": access,
             },

@@ -1,17 +1,23 @@
 """What every program stands on: catalogue, plan, provider, and what stands against."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_gcp
 
-from topology import Catalogue, Plan, load, make_plan
+from topology import Catalogue, CatalogueError, Plan, load, make_plan
+from topology.catalogue import DIGEST
 from topology.findings import Finding, Level, fold
 
 
 class FindingsError(pulumi.RunError):
     """An `up` of a plan that cannot be done."""
+
+
+class InputError(pulumi.RunError):
+    """A catalogue or a configuration value that cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +39,7 @@ def open_world() -> World:
     """Read configuration and catalogue, say the findings, make the provider."""
     config = pulumi.Config("meridian")
     name = config.get("environment") or pulumi.get_stack()
-    catalogue = with_digest(load(name), config.get("imageDigest"))
+    catalogue = with_digest(_load(name), config.get("imageDigest"))
     plan = make_plan(catalogue)
     report(plan.findings, pulumi.runtime.is_dry_run())
     provider = pulumi_gcp.Provider(
@@ -50,10 +56,23 @@ def open_world() -> World:
     return World(plan=plan, options=pulumi.ResourceOptions(provider=provider))
 
 
+def _load(name: str) -> Catalogue:
+    """A bad catalogue ends the program with its problems and no stack trace."""
+    try:
+        return load(name)
+    except CatalogueError as error:
+        raise InputError(str(error)) from error
+
+
 def with_digest(catalogue: Catalogue, digest: str | None) -> Catalogue:
     """The catalogue with the digest of a fresh build in place of its own."""
     if not digest:
         return catalogue
+    if not re.fullmatch(DIGEST, digest):
+        raise InputError(
+            f"meridian:imageDigest: {digest!r} is not sha256: and 64 hexadecimal "
+            "digits: pass what `meridian image build` prints"
+        )
     image = dataclasses.replace(catalogue.image, digest=digest)
     return dataclasses.replace(catalogue, image=image)
 

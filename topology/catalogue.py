@@ -186,6 +186,27 @@ class StorageSettings:
     """Days that a deleted object can be restored; billed."""
 
 
+class Collector(StrEnum):
+    """Who reads the metrics that the service shows."""
+
+    PLATFORM = "platform"
+    SIDECAR = "sidecar"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TelemetrySettings:
+    """How metrics reach the dashboards."""
+
+    collector: Collector
+    """`platform` scrapes by itself; on Cloud Run a `sidecar` is needed."""
+    image: str | None = setting(
+        default=None,
+        pattern=r"[a-z0-9./:-]+@sha256:[0-9a-f]{64}",
+        hint="an image reference by digest",
+    )
+    """Image of the sidecar: Google's collector for Managed Prometheus."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings:
     """Global load balancer, Cloud Armor and CDN."""
@@ -337,6 +358,8 @@ class Catalogue:
     """Pub/Sub."""
     storage: StorageSettings
     """Snapshots."""
+    telemetry: TelemetrySettings
+    """Metrics."""
     edge: EdgeSettings
     """Load balancer."""
     budget: BudgetSettings

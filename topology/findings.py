@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from topology import capacity, limits
+from topology.catalogue import Collector
 
 if TYPE_CHECKING:
     from topology.plan import Plan, RegionPlan
@@ -75,6 +76,15 @@ def find(plan: "Plan") -> Iterator[Finding]:
             place="world",
             message="has no image digest to run",
             remedy="run `meridian image build` and put its digest under image.digest",
+        )
+    telemetry = plan.catalogue.telemetry
+    if telemetry.collector is Collector.SIDECAR and telemetry.image is None:
+        yield Finding(
+            level=Level.WARNING,
+            code="metrics-collector",
+            place="world",
+            message="has metrics that nobody collects: dashboards and alerts stay empty",
+            remedy="put the collector's image, by digest, under telemetry.image",
         )
     for region in plan.regions.values():
         yield from _quota(plan, region)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from topology import facts
@@ -120,7 +121,7 @@ def _notes(kind: type) -> dict[str, str]:
     (body,) = ast.parse(inspect.getsource(kind)).body
     notes: dict[str, str] = {}
     statements = typing.cast(ast.ClassDef, body).body
-    for statement, follower in zip(statements, statements[1:], strict=False):
+    for statement, follower in pairwise(statements):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(
             follower, ast.Expr
         ):

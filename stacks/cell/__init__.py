@@ -71,6 +71,7 @@ def _shape(world: World, region: RegionPlan) -> ServiceShape:
         max_instances=region.instances_max,
         workers=region.workers,
         limits=world.plan.service_limits(),
+        collector=world.catalogue.telemetry.image,
     )
 
 

@@ -22,6 +22,7 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
             services_range=catalogue.network.services,
             hubs=world.plan.hubs,
             dead_letter_seconds=7 * 86_400,
+            metrics=catalogue.telemetry.image is not None,
             image=ServiceImageArgs(
                 repository=image.repository,
                 location=image.location,

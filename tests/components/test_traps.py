@@ -10,6 +10,7 @@ from conftest import Declare
 from recording import Registration
 
 from topology import Catalogue, Durability, ScalingOwner
+from topology.catalogue import Collector, TelemetrySettings
 
 STATEFUL = {
     "gcp:artifactregistry/repository:Repository",
@@ -364,6 +365,21 @@ def test_what_stands_alone_waits_for_its_api(prod: list[Registration]) -> None:
             if resource.token == "pulumi:providers:gcp":
                 continue
             assert reaches(resource.urn, set()), resource.urn
+
+
+def test_a_collector_is_declared_beside_the_service_where_the_catalogue_has_one(
+    prod: list[Registration], declare: Declare, small: Catalogue
+) -> None:
+    assert all(len(s.inputs["template"]["containers"]) == 1 for s in services(prod))
+    image = f"example.com/collector@sha256:{'c' * 64}"
+    telemetry = TelemetrySettings(collector=Collector.SIDECAR, image=image)
+    world = declare(dataclasses.replace(small, telemetry=telemetry))
+    for resource in services(world) + of(world, "WorkerPool"):
+        main, sidecar = resource.inputs["template"]["containers"]
+        assert (main["name"], sidecar["image"]) == ("service", image)
+        assert ("dependsOns" in sidecar) == ("startupProbe" in main)
+    roles = {r.inputs["role"] for r in of(world, "IAMMember")}
+    assert "roles/monitoring.metricWriter" in roles
 
 
 def test_docker_builds_only_where_the_catalogue_asks(

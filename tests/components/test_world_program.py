@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 import recording
 
+from stacks.environment import InputError, with_digest
+from topology import load
+
 URNS = Path(__file__).parent / "urns"
 REGIONS = 15
 HUBS = 5
@@ -169,3 +172,22 @@ def test_an_up_of_the_local_world_is_not_refused() -> None:
 def test_programs_stay_small() -> None:
     for path in (recording.ROOT / "stacks").glob("*/__main__.py"):
         assert len(path.read_text().splitlines()) < 40, path
+
+
+def test_a_digest_of_a_fresh_build_runs_in_place_of_the_catalogues() -> None:
+    digest = f"sha256:{'b' * 64}"
+    catalogue = with_digest(load("local"), digest)
+    assert catalogue.image.digest == digest
+    assert with_digest(catalogue, "") is catalogue
+    with pytest.raises(InputError) as caught:
+        with_digest(catalogue, "latest")
+    assert str(caught.value) == (
+        "meridian:imageDigest: 'latest' is not sha256: and 64 hexadecimal digits: pass "
+        "what `meridian image build` prints"
+    )
+
+
+def test_a_bad_catalogue_ends_the_program_with_its_problems_only() -> None:
+    with pytest.raises(InputError) as caught:
+        recording.record_world("pord")
+    assert str(caught.value).startswith("stacks/catalogue/pord.yaml:1: there is no")

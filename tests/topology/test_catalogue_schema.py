@@ -1,6 +1,7 @@
 """The schema that editors use says what the reader says."""
 
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -23,8 +24,8 @@ def test_the_schema_is_valid_itself() -> None:
 @pytest.mark.parametrize(
     "path", sorted(CATALOGUES.glob("*.yaml")), ids=lambda p: p.stem
 )
-def test_every_catalogue_fits_and_points_editors_to_it(path: object) -> None:
-    text = open(str(path), encoding="utf-8").read()
+def test_every_catalogue_fits_and_points_editors_to_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
     jsonschema.validate(yaml.safe_load(text), schema.schema())
     assert text.startswith("# yaml-language-server: $schema=schema.json\n")
 

@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
 from topology import Plan, load, make_plan
 from topology.facts import places, round_trips
 from topology.findings import Level, fold
+from topology.reader import ROOT
 
 QUOTA = {"quota-memory", "quota-cpu"}
 
@@ -185,3 +188,15 @@ def test_every_pair_of_regions_has_a_round_trip() -> None:
         pair for pair in pairs if "me-west1" in pair
     }
     assert "me-west1" in estimated
+
+
+def test_the_model_needs_no_pulumi() -> None:
+    code = (
+        "import sys, topology; topology.make_plan(topology.load('prod')).to_json(); "
+        "print(sorted({n.split('.')[0] for n in sys.modules} & "
+        "{'pulumi', 'pulumi_gcp', 'grpc', 'components', 'stacks', 'dashboards'}))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (answer.returncode, answer.stdout) == (0, "[]\n"), answer.stderr
