@@ -213,7 +213,7 @@ class EdgeSettings:
 
     requests_per_minute: int = setting(minimum=1, maximum=1_000_000, unit="requests")
     """Requests one address may send; enforced in each region of the balancer."""
-    retries: int = setting(minimum=0, maximum=10, unit="retries")
+    retries: int = setting(minimum=1, maximum=10, unit="retries")
     """Further regions that a refused request is sent to."""
     ejection_errors: int = setting(minimum=1, maximum=1000, unit="errors")
     """Gateway errors in a row after which a region is left out."""

@@ -83,7 +83,7 @@ def find(plan: "Plan") -> Iterator[Finding]:
             level=Level.WARNING,
             code="metrics-collector",
             place="world",
-            message="has metrics that nobody collects: dashboards and alerts stay empty",
+            message="has metrics that nobody collects, so alerts stay silent",
             remedy="put the collector's image, by digest, under telemetry.image",
         )
     for region in plan.regions.values():
