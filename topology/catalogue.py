@@ -138,8 +138,10 @@ class DatabaseSettings:
     """Part of the instance name: a deleted name stays reserved for about a week."""
     max_connections: int = setting(minimum=25, maximum=262_143, unit="connections")
     """Flag `max_connections` of every server."""
-    connections_per_instance: int = setting(minimum=1, maximum=1000, unit="connections")
-    """Connections that one service instance or worker keeps to a server."""
+    primary_connections: int = setting(minimum=1, maximum=100, unit="connections")
+    """Connections that an instance or worker keeps to its hub's primary."""
+    local_connections: int = setting(minimum=1, maximum=100, unit="connections")
+    """Most connections that it keeps to its own region's server besides."""
     backup_hour_utc: int = setting(minimum=0, maximum=23, unit="hour")
     """Hour at which backups start."""
     backups_kept: int = setting(minimum=1, maximum=365, unit="backups")

@@ -57,10 +57,10 @@ class Finding:
 def fold(findings: Sequence[Finding]) -> list[str]:
     """One line for each rule: its first finding in full, the other places by name."""
     lines: list[str] = []
-    by_code: dict[str, list[Finding]] = {}
+    alike: dict[tuple[Level, str], list[Finding]] = {}
     for finding in findings:
-        by_code.setdefault(finding.code, []).append(finding)
-    for first, *others in by_code.values():
+        alike.setdefault((finding.level, finding.code), []).append(finding)
+    for first, *others in alike.values():
         places = ", ".join(finding.place for finding in others)
         more = f"; {len(others)} more like it: {places}" if others else ""
         lines.append(f"{first}{more}")
@@ -208,8 +208,8 @@ def _connections(region: "RegionPlan") -> Iterator[Finding]:
         place=region.name,
         message=f"needs {needed:,} connections to {database.instance} {when} of "
         f"instances, {limit:,} allowed",
-        remedy="raise database.max_connections with the server's memory, lower "
-        "connections_per_instance, or put a pooler in front",
+        remedy="raise database.max_connections with the server's memory, or put a "
+        "pooler in front",
     )
 
 

@@ -269,18 +269,30 @@ def _database(catalogue: Catalogue, name: str) -> DatabasePlan:
 def _with_connections(
     catalogue: Catalogue, regions: Mapping[str, RegionPlan]
 ) -> Mapping[str, RegionPlan]:
-    """Each server's connections: its own region's, and for a hub its writers'."""
-    each = catalogue.database.connections_per_instance
-    counted: dict[str, RegionPlan] = {}
-    for name, region in regions.items():
-        users = [r for r in regions.values() if name in {r.name, r.hub}]
-        database = dataclasses.replace(
-            region.database,
-            connections=each * sum(r.instances + r.workers for r in users),
-            connections_max=each * sum(r.instances_max + r.workers for r in users),
+    """Connections of each server: its writers' if it is a primary, its own readers'."""
+    database = catalogue.database
+
+    def count(server: RegionPlan, size: str) -> int:
+        def users(region: RegionPlan) -> int:
+            return int(getattr(region, size)) + region.workers
+
+        writers = sum(users(r) for r in regions.values() if r.hub == server.name)
+        return (
+            writers * database.primary_connections
+            + users(server) * database.local_connections
         )
-        counted[name] = dataclasses.replace(region, database=database)
-    return counted
+
+    return {
+        name: dataclasses.replace(
+            region,
+            database=dataclasses.replace(
+                region.database,
+                connections=count(region, "instances"),
+                connections_max=count(region, "instances_max"),
+            ),
+        )
+        for name, region in regions.items()
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -136,12 +136,13 @@ def test_eleven_replicas_of_one_primary_are_refused(local: Plan) -> None:
 
 
 def test_connections_count_every_region_that_writes_to_a_hub(local: Plan) -> None:
+    # us-central1 and three regions write, two connections each; its own read, four.
     hub = local.regions["us-central1"].database
-    each = local.catalogue.database.connections_per_instance
-    users = [r for r in local.regions.values() if r.hub == "us-central1"]
-    assert len(users) == 4
-    assert hub.connections_max == each * sum(r.instances_max + r.workers for r in users)
-    assert local.regions["us-east1"].database.connections == each * 2
+    assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4
+    assert hub.connections_max == 4 * (20 + 1) * 2 + (20 + 1) * 4
+    assert local.regions["us-east1"].database.connections == (1 + 1) * 4
+    limit = local.catalogue.database.max_connections
+    assert all(r.database.connections_max <= limit for r in local.regions.values())
 
 
 def test_the_plan_has_the_shape_that_others_rely_on(prod: Plan) -> None:
