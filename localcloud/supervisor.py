@@ -114,7 +114,9 @@ class Supervisor:
         found = self._store.db.execute(sql, (len(prefix), prefix))
         return [key for (key,) in found.fetchall()]
 
-    def _watch(self, running: Running, on_exit: Callable[[Running], None] | None) -> None:
+    def _watch(
+        self, running: Running, on_exit: Callable[[Running], None] | None
+    ) -> None:
         try:
             running.pidfd = os.pidfd_open(running.pid)
         except ProcessLookupError:

@@ -17,8 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tools import toolchain  # noqa: E402  (the path is set just above)
-from tools.progress import SetupError, run, step  # noqa: E402
+from tools import toolchain
+from tools.progress import SetupError, run, step
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -138,7 +138,9 @@ def main() -> int:
         print(f"\nset-up stopped: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"\nset-up stopped: {error}. Check the disk's free space.", file=sys.stderr)
+        print(
+            f"\nset-up stopped: {error}. Check the disk's free space.", file=sys.stderr
+        )
         return 1
     took = time.monotonic() - started
     if took > 2:

@@ -157,7 +157,9 @@ def _require_memory() -> None:
         )
 
 
-def _compile(go: list[str], module: str, package: str, to: Path, flags: list[str]) -> None:
+def _compile(
+    go: list[str], module: str, package: str, to: Path, flags: list[str]
+) -> None:
     run(
         [*go, "build", "-trimpath", *flags, "-o", str(to), package],
         cwd=HERE / module,

@@ -94,7 +94,9 @@ class ControlPlane:
                 web.post(f"{topic}:publish", self.broker.publish),
                 web.post(f"{subscription}:pull", self.broker.pull),
                 web.post(f"{subscription}:acknowledge", self.broker.acknowledge),
-                web.post(f"{subscription}:modifyAckDeadline", self.broker.modify_deadline),
+                web.post(
+                    f"{subscription}:modifyAckDeadline", self.broker.modify_deadline
+                ),
                 *metadata_routes(self.keys),
                 *self.secrets.routes(),
                 *self.objects.routes(),
@@ -104,8 +106,11 @@ class ControlPlane:
                     self._auth_string,
                 ),
                 web.post("/admin/shutdown", self._shutdown),
+                web.post("/console/sweep", self._sweep),
                 *self.page.routes(),
-                web.route("*", "/{api:[^/]+\\.googleapis\\.com}/{path:.*}", self.rest.handle),
+                web.route(
+                    "*", "/{api:[^/]+\\.googleapis\\.com}/{path:.*}", self.rest.handle
+                ),
             ]
         )
         return app
@@ -113,6 +118,10 @@ class ControlPlane:
     async def _auth_string(self, request: web.Request) -> web.Response:
         value = self.redis.auth(request.match_info["instance"])
         return web.json_response({"authString": value})
+
+    async def _sweep(self, request: web.Request) -> web.Response:
+        keep = set((await request.json())["keep"])
+        return web.json_response({"removed": await self.rest.sweep(keep)})
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         self.stopping.set()

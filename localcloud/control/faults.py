@@ -126,15 +126,26 @@ class Faults:
         change = set.update if down else set.difference_update
         if kind == "region":
             change(self._run.held, {region})
-        change(self._sql.held, self._named(INSTANCE, region, kind in ("region", "database")))
-        change(self._redis.held, self._named(CACHE, region, kind in ("region", "cache")))
+        change(
+            self._sql.held,
+            self._named(INSTANCE, region, kind in ("region", "database")),
+        )
+        change(
+            self._redis.held, self._named(CACHE, region, kind in ("region", "cache"))
+        )
         for pool in self._pools(kind, region):
             pool.held = down
 
     def _signal(self, kind: str, region: str, sign: int) -> None:
         """Signal whole sessions: a database server has children."""
-        keys = [f"sql/{n}" for n in self._named(INSTANCE, region, kind in ("region", "database"))]
-        keys += [f"redis/{n}" for n in self._named(CACHE, region, kind in ("region", "cache"))]
+        keys = [
+            f"sql/{n}"
+            for n in self._named(INSTANCE, region, kind in ("region", "database"))
+        ]
+        keys += [
+            f"redis/{n}"
+            for n in self._named(CACHE, region, kind in ("region", "cache"))
+        ]
         for key in keys:
             running = self._supervisor.running.get(key)
             if running:

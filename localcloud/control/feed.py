@@ -33,7 +33,9 @@ class Feed:
         """Keep one connection to every ready instance while anybody listens."""
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=2)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=timeout
+        ) as session:
             while True:
                 wanted = self._instances() if self._listeners else {}
                 for key in set(self._following) - set(wanted):

@@ -111,9 +111,7 @@ class Page:
         body = await request.read()
         return await self._forward(request.method, f"{url}/{path}", data=body)
 
-    async def _websocket(
-        self, request: web.Request, url: str
-    ) -> web.WebSocketResponse:
+    async def _websocket(self, request: web.Request, url: str) -> web.WebSocketResponse:
         front = web.WebSocketResponse(compress=False)
         await front.prepare(request)
         async with self._client().ws_connect(url) as back:
@@ -168,4 +166,3 @@ class Page:
     async def close(self) -> None:
         if self._session:
             await self._session.close()
-

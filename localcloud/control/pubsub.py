@@ -31,7 +31,9 @@ CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY, topic TEXT, body TEX
 CREATE TABLE IF NOT EXISTS delivery (subscription TEXT, message INTEGER,
   PRIMARY KEY (subscription, message)) WITHOUT ROWID;
 """
-CLAUSE = re.compile(r'\s*(NOT\s+|-)?attributes(?:\.(\w+)\s*(!?=)\s*"([^"]*)"|:(\w+))\s*')
+CLAUSE = re.compile(
+    r'\s*(NOT\s+|-)?attributes(?:\.(\w+)\s*(!?=)\s*"([^"]*)"|:(\w+))\s*'
+)
 
 
 @dataclass
@@ -127,9 +129,7 @@ class Broker:
             0 if body.get("returnImmediately") else PULL_WAIT_SECONDS
         )
         taken = await self._take(self._queues[name], most, until, deadline)
-        received = [
-            {"ackId": f"{name}@{n}", "message": self._bodies[n]} for n in taken
-        ]
+        received = [{"ackId": f"{name}@{n}", "message": self._bodies[n]} for n in taken]
         return web.json_response({"receivedMessages": received} if received else {})
 
     async def _take(
@@ -215,11 +215,15 @@ def matches(expression: str, attributes: Json | None) -> bool:
         found = CLAUSE.fullmatch(clause)
         if not found:
             raise ValueError(
-                f"filter {clause!r}: this broker knows `attributes.key = \"value\"`, "
+                f'filter {clause!r}: this broker knows `attributes.key = "value"`, '
                 "`!=`, `attributes:key`, joined by AND"
             )
         negated, key, operator, value, present = found.groups()
-        holds = present in have if present else (have.get(key) == value) == (operator == "=")
+        holds = (
+            present in have
+            if present
+            else (have.get(key) == value) == (operator == "=")
+        )
         if holds == bool(negated):
             return False
     return True

@@ -57,7 +57,9 @@ class Rest:
         except envelope.ApiError as error:
             return web.json_response(error.body, status=error.code)
 
-    async def _dispatch(self, request: web.Request, api: str, path: str) -> web.Response:
+    async def _dispatch(
+        self, request: web.Request, api: str, path: str
+    ) -> web.Response:
         if path.endswith((":getIamPolicy", ":setIamPolicy", "/iam")):
             return await self._policy(request, api, path)
         if "/operations/" in path:
@@ -189,6 +191,18 @@ class Rest:
             if isinstance(result, BaseException):
                 log.error("%s does not run: %s", row.path, result)
 
+    async def sweep(self, keep: set[str]) -> list[str]:
+        """Remove resources whose Pulumi id is not in `keep`, the newest first."""
+        kinds = {kind.token: kind for kind in resource_types()}
+        rows = [
+            row
+            for row in self._store.all()
+            if row.path.removeprefix(kinds[row.token].version) not in keep
+        ]
+        for row in reversed(rows):
+            await self._remove(row)
+        return [row.path for row in rows]
+
     async def _policy(self, request: web.Request, api: str, path: str) -> web.Response:
         bare = path.endswith("/iam")
         resource, verb = path.rsplit("/" if bare else ":", 1)
@@ -204,7 +218,9 @@ class Rest:
         self._store.set_policy(api, resource, version + 1, kept)
         return web.json_response({**kept, "etag": f"v{version + 1}"})
 
-    async def _operation(self, request: web.Request, api: str, path: str) -> web.Response:
+    async def _operation(
+        self, request: web.Request, api: str, path: str
+    ) -> web.Response:
         key = envelope.key(path)
         wait = min(float(request.query.get("wait", 0)), WAIT_LIMIT_SECONDS)
         task = self._busy.get(key)
@@ -256,7 +272,7 @@ def _drawn_name(body: Json) -> str:
 
 def _full_name(kind: ResourceType, request: web.Request, name: str) -> str:
     """A service account is known by its address."""
-    if "/serviceAccounts/" not in kind.path:
+    if "/serviceAccounts/" not in kind.path or "@" in name:
         return name
     project = request.match_info["path"].split("/")[2]
     return f"{name}@{project}.iam.gserviceaccount.com"

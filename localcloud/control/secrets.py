@@ -40,7 +40,9 @@ class Secrets:
             text = "payload.data is not base64"
             return _error(envelope.ApiError(400, "INVALID_ARGUMENT", text))
         if not value or len(value) > LIMIT_BYTES:
-            text = f"payload.data holds {len(value)} bytes: 1 to {LIMIT_BYTES} are allowed"
+            text = (
+                f"payload.data holds {len(value)} bytes: 1 to {LIMIT_BYTES} are allowed"
+            )
             return _error(envelope.ApiError(400, "INVALID_ARGUMENT", text))
         sql = "SELECT coalesce(max(number), 0) + 1 FROM secret_version WHERE secret=?"
         number = self._store.db.execute(sql, (secret,)).fetchone()[0]

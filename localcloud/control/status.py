@@ -50,7 +50,9 @@ class Status:
     def _region(self, path: str, body: Json) -> Json:
         name = region_of(path)
         place = places()[name]
-        env = {e["name"]: e.get("value") for e in body["template"]["containers"][0]["env"]}
+        env = {
+            e["name"]: e.get("value") for e in body["template"]["containers"][0]["env"]
+        }
         pool = self._run.pools.get(path)
         ready = [i for i in pool.instances.values() if i.ready] if pool else []
         sample = self._samples.get(name, Sample())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ from localcloud.types.base import (
 )
 
 NOT_FOUND, CONFLICT = 404, 409
+CONNECT_SECONDS = 20.0
+"""The control plane may still be starting, or starting again."""
 POLICY_ATTEMPTS = 20
 """Writers of one policy retry on a stale etag, as Google's own provider does."""
 
@@ -71,7 +74,9 @@ class Cloud:
     async def update(self, kind: ResourceType, inputs: Json, path: str) -> Json:
         """Change in place; the finished body."""
         if kind.update:
-            answer = await self._call(kind.api, kind.update, path, google_body(kind, inputs))
+            answer = await self._call(
+                kind.api, kind.update, path, google_body(kind, inputs)
+            )
             await self._settle(kind, answer)
         return {**await self._call(kind.api, "GET", path), "__path": path}
 
@@ -105,7 +110,10 @@ class Cloud:
 
         def take(bindings: list[Json]) -> None:
             for role in bindings:
-                if role["role"] == inputs["role"] and inputs["member"] in role["members"]:
+                if (
+                    role["role"] == inputs["role"]
+                    and inputs["member"] in role["members"]
+                ):
                     role["members"].remove(inputs["member"])
             bindings[:] = [b for b in bindings if b["members"]]
 
@@ -156,7 +164,20 @@ class Cloud:
             timeout = aiohttp.ClientTimeout(total=600)
             self._session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         url = f"{self._base}/{api}/{path}"
-        async with self._session.request(method, url, json=body) as response:
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while True:
+            try:
+                return await self._once(self._session, method, url, body)
+            except aiohttp.ClientConnectorError as error:
+                if time.monotonic() > deadline:
+                    text = f"the control plane does not answer: {error}"
+                    raise CloudError(503, text) from error
+                await asyncio.sleep(0.1)
+
+    async def _once(
+        self, session: aiohttp.ClientSession, method: str, url: str, body: Any
+    ) -> Json:
+        async with session.request(method, url, json=body) as response:
             answer = await response.json()
             if response.status >= 400:
                 raise CloudError(response.status, answer["error"]["message"])

@@ -62,7 +62,8 @@ class Envoy:
         """Client region -> port. A port stays with its region."""
         regions = sorted(region_of(row.path) for row in self._store.all(NEG))
         return {
-            region: FIRST_LISTENER_PORT + self._store.address(f"listener/{region}") % 1000
+            region: FIRST_LISTENER_PORT
+            + self._store.address(f"listener/{region}") % 1000
             for region in regions
         }
 

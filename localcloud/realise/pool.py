@@ -32,6 +32,7 @@ PROBE_TIMEOUT = aiohttp.ClientTimeout(total=4)
 class Spec:
     """What a service's body asks for."""
 
+    image: str
     env: tuple[tuple[str, str], ...]
     account: str
     minimum: int
@@ -70,6 +71,7 @@ def spec(body: Json, *, worker: bool) -> Spec:
     periods = [p.get("periodSeconds", 10) for p in probes.values() if p]
     image = container.get("image", "")
     return Spec(
+        image=image,
         env=env,
         account=account,
         minimum=least,
@@ -98,15 +100,23 @@ class Pool:
         self,
         name: str,
         supervisor: Supervisor,
-        template: Template,
+        templates: Callable[[str], Template],
         session: aiohttp.ClientSession,
         environment: Callable[[str, Spec], dict[str, str]],
         log_file: Path,
         changed: Callable[[], None],
     ) -> None:
         self.name = name
-        self._supervisor, self._template, self._session = supervisor, template, session
-        self._environment, self._log_file, self._changed = environment, log_file, changed
+        self._supervisor, self._templates, self._session = (
+            supervisor,
+            templates,
+            session,
+        )
+        self._environment, self._log_file, self._changed = (
+            environment,
+            log_file,
+            changed,
+        )
         self.spec: Spec | None = None
         self.instances: dict[str, Instance] = {}
         self.wanted = 0
@@ -174,7 +184,8 @@ class Pool:
         revision = self.spec.revision
         key = f"run/{self.name}/{next(self._numbers):09d}"
         env = self._environment(self.name, self.spec)
-        pid, port = await self._template.fork(env, self._log_file)
+        template = self._templates(self.spec.image)
+        pid, port = await template.fork(env, self._log_file)
         data = {"port": port, "revision": revision}
         running = self._supervisor.register(key, pid, data=data, on_exit=self._ended)
         instance = Instance(running, port, revision)
@@ -256,7 +267,9 @@ class Pool:
         instances = list(self.instances.values())
         self.instances.clear()
         self._changed()
-        stops = [self._supervisor.stop(i.running, grace=GRACE_SECONDS) for i in instances]
+        stops = [
+            self._supervisor.stop(i.running, grace=GRACE_SECONDS) for i in instances
+        ]
         await asyncio.gather(*stops)
 
     def kill(self, sign: int) -> None:

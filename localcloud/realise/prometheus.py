@@ -98,7 +98,9 @@ class Prometheus:
             "scrape_configs": [
                 {
                     "job_name": "service",
-                    "file_sd_configs": [{"files": [str(self._folder / "targets.json")]}],
+                    "file_sd_configs": [
+                        {"files": [str(self._folder / "targets.json")]}
+                    ],
                 }
             ],
         }

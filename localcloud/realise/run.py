@@ -26,8 +26,7 @@ class Run:
     def __init__(self, world: World, root: Path, supervisor: Supervisor) -> None:
         self._world, self._root = world, root
         self._supervisor = supervisor
-        log_file = world.home / "logs" / "template.log"
-        self._template = Template(supervisor, root, log_file)
+        self._templates: dict[str, Template] = {}
         self._session: aiohttp.ClientSession | None = None
         self.pools: dict[str, Pool] = {}
         """Resource path -> pool."""
@@ -76,6 +75,16 @@ class Run:
             self.pools[row.path] = pool
         return self.pools[row.path]
 
+    def _template(self, image: str) -> Template:
+        """The warm process of an image; those that no pool runs any more are ended."""
+        if image not in self._templates:
+            log_file = self._world.home / "logs" / "template.log"
+            self._templates[image] = Template(self._supervisor, self._root, log_file)
+        used = {p.spec.image for p in self.pools.values() if p.spec} | {image}
+        for old in set(self._templates) - used:
+            self._templates.pop(old).close()
+        return self._templates[image]
+
     def _notify(self) -> None:
         for listener in self.changed:
             listener()
@@ -123,5 +132,3 @@ def region_of(path: str) -> str:
         if word in parts:
             return parts[parts.index(word) + 1]
     return "global"
-
-

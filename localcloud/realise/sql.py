@@ -232,7 +232,7 @@ class Sql:
         token = self._keys.token(f"{user}.gserviceaccount.com")
         await self._role(instance, user, f"LOGIN PASSWORD '{token}'")
         await self._admin(instance, f'GRANT "{OWNER}" TO "{user}"')
-        await self._admin(instance, f'ALTER ROLE "{user}" SET role = \'{OWNER}\'')
+        await self._admin(instance, f"ALTER ROLE \"{user}\" SET role = '{OWNER}'")
         return {}
 
     async def _admin(self, instance: str, sql: str) -> None:

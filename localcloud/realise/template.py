@@ -43,6 +43,11 @@ class Template:
             raise WorldError(f"the service's template cannot fork: {reply['error']}")
         return int(reply["pid"]), int(reply["port"])
 
+    def close(self) -> None:
+        """End the template; what was forked from it lives on."""
+        if self._process and self._process.stdin:
+            self._process.stdin.close()
+
     async def _ready(self) -> asyncio.subprocess.Process:
         async with self._lock:
             if self._process is None or self._process.returncode is not None:
@@ -67,7 +72,9 @@ class Template:
             raise WorldError(
                 f"the service does not start from the working tree: see {self._log_file}"
             )
-        self._supervisor.register("template/service", process.pid, on_exit=self._gone)
+        self._supervisor.register(
+            f"template/{process.pid}", process.pid, on_exit=self._gone
+        )
         self._reader = asyncio.create_task(self._read(process))
         return process
 

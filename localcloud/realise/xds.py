@@ -43,7 +43,10 @@ def bootstrap(folder: Path, address: str, admin_port: int) -> Json:
     """What Envoy is started with: where it watches for the rest."""
 
     def watched(name: str) -> Json:
-        source = {"path": str(folder / name), "watched_directory": {"path": str(folder)}}
+        source = {
+            "path": str(folder / name),
+            "watched_directory": {"path": str(folder)},
+        }
         return {"path_config_source": source, "resource_api_version": "V3"}
 
     return {

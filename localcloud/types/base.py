@@ -75,8 +75,6 @@ class ResourceType:
     """Input paths whose change replaces the resource."""
     ignore_removed: frozenset[str] = frozenset()
     """Paths whose removal is no change (the provider suppresses it)."""
-    autoname: bool = False
-    """Whether the provider draws a name when none is given."""
     auto_id: Callable[[Json], str] | None = None
     """Makes `{id}` from the inputs when it is no input of its own."""
     body: Callable[[Json], Json] | None = None
@@ -90,16 +88,29 @@ class ResourceType:
 
     def resource_path(self, inputs: Json, project: str) -> str:
         """Path of the resource that these inputs declare."""
-        identity = self.auto_id(inputs) if self.auto_id else inputs.get(self.id_input, "")
+        identity = (
+            self.auto_id(inputs) if self.auto_id else inputs.get(self.id_input, "")
+        )
         location = inputs.get("location") or inputs.get("region") or "global"
         values = {**inputs, "location": location, "id": identity}
         values["project"] = inputs.get("project") or project
         return re.sub(r"\{(\w+)\}", lambda m: str(values[m.group(1)]), self.path)
 
     @property
+    def autoname(self) -> bool:
+        """Whether the provider draws a name when none is given, as Google's own does."""
+        return (
+            self.id_input == "name"
+            and self.auto_id is None
+            and self.create is not Create.SERVER
+        )
+
+    @property
     def version(self) -> str:
         """What stands before the resource name in a path: `v2/`, `compute/v1/`."""
-        return self.path[: re.search("projects/|services/|b/|billing", self.path).start()]  # type: ignore[union-attr]
+        return self.path[
+            : re.search("projects/|services/|b/|billing", self.path).start()
+        ]  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,9 @@ RENAME = {
     "traffics": "traffic",
 }
 WRAP = frozenset({"template.containers[].ports"})
-DROP = frozenset({"deletionProtection", "deletionPolicy", "location", "name", "project"})
+DROP = frozenset(
+    {"deletionProtection", "deletionPolicy", "location", "name", "project"}
+)
 
 
 def _defaults(body: Json) -> None:

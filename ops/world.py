@@ -1,0 +1,319 @@
+"""The local world: bring it up, look at it, take it down."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from localcloud.errors import WorldError
+from localcloud.world import World, open_world
+from ops import engine
+from ops.errors import CommandError
+from ops.paths import ROOT, WORK, relative
+
+Json = dict[str, Any]
+READY_SECONDS = 120.0
+STOP_SECONDS = 60.0
+START_SECONDS = 30.0
+PLUGIN = "pulumi-resource-gcp from $PATH"
+"""The engine's warning about a plugin on PATH: here that is what was asked for."""
+
+
+def world() -> World:
+    """The world of this clone."""
+    try:
+        return open_world(ROOT)
+    except WorldError as error:
+        raise CommandError(str(error)) from error
+
+
+def call(path: str, body: Json | None = None, timeout: float = 10.0) -> Json:
+    """Ask the control plane; raises `CommandError` when it does not answer."""
+    url = f"{world().control}{path}"
+    data = json.dumps(body).encode() if body is not None else None
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(url, data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            answer: Json = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        text = json.loads(error.read() or b"{}").get("error", str(error))
+        raise CommandError(str(text), 2) from error
+    except OSError as error:
+        raise CommandError(
+            f"the world of this clone does not answer ({error}): `meridian up` starts it"
+        ) from error
+
+
+def alive() -> bool:
+    """Whether the control plane answers."""
+    if not (WORK / "world" / "world.json").exists():
+        return False
+    try:
+        call("/console/world", timeout=2)
+    except CommandError:
+        return False
+    return True
+
+
+def start_control_plane() -> bool:
+    """Start the keeper unless the world runs; whether it was started."""
+    if alive():
+        return False
+    here = world()
+    log = here.folder("logs") / "keeper.log"
+    with log.open("ab") as output:
+        subprocess.Popen(
+            [sys.executable, "-m", "localcloud.keeper", str(ROOT)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return True
+
+
+def wait_for_control_plane() -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not alive():
+        if time.monotonic() > deadline:
+            log = relative(WORK / "world" / "logs" / "control.log")
+            raise CommandError(f"the control plane does not start: see {log}")
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Two `meridian up` of one clone would fight over the stack."""
+    WORK.mkdir(exist_ok=True)
+    with (WORK / "up.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = "another `meridian up` or `down` of this clone is at work"
+            raise CommandError(f"{text}: wait for it") from None
+        yield
+
+
+def up(console: Console) -> Json:
+    """Apply the local stack and wait until every region answers; the world's status."""
+    with one_at_a_time():
+        target = engine.stack("local")
+        engine.prepare(target)
+        for note in (engine.break_stale_lock(target), engine.clear_pending(target)):
+            if note:
+                console.print(f"  {note}")
+        started = start_control_plane()
+        if started:
+            console.print("  control plane started")
+        unfinished = WORK / "up-unfinished"
+        swept = unfinished.exists()
+        unfinished.touch()
+        _apply(console, target)
+        if swept:
+            _sweep(console, target)
+        status = _wait_until_ready(console)
+        unfinished.unlink()
+        return status
+
+
+def _apply(console: Console, target: engine.Stack) -> None:
+    """One `pulumi up`, with a line of progress."""
+    progress = Progress(console)
+    engine.run(
+        target,
+        ["up", "--yes", "--skip-preview", "--suppress-outputs"],
+        offline=True,
+        extra={
+            "MERIDIAN_CONTROL_PLANE": world().control,
+            "PULUMI_EXPERIMENTAL": "true",
+            "PULUMI_SKIP_CHECKPOINTS": "true",
+        },
+        on_event=progress.event,
+    )
+    progress.close()
+
+
+class Progress:
+    """Counts engine events; rewrites one line on a terminal, prints some elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._counts: dict[str, int] = {}
+        self._seen = 0
+        self._last = time.monotonic()
+        self._status = (
+            console.status("  resources: planning") if console.is_terminal else None
+        )
+        if self._status:
+            self._status.start()
+
+    def event(self, event: Json) -> None:
+        done = event.get("resOutputsEvent")
+        diagnostic = event.get("diagnosticEvent", {})
+        if diagnostic.get("severity") == "warning" and PLUGIN not in diagnostic["message"]:
+            message = diagnostic["message"].strip()
+            self._console.print(f"  {message}", markup=False, highlight=False)
+        if not done:
+            return
+        op = done["metadata"]["op"]
+        self._counts[op] = self._counts.get(op, 0) + 1
+        self._seen += 1
+        if self._status:
+            self._status.update(f"  resources: {self._text()}")
+        elif time.monotonic() - self._last > 2:
+            self._last = time.monotonic()
+            self._console.print(f"  resources: {self._text()}")
+
+    def _text(self) -> str:
+        return ", ".join(f"{n} {op}" for op, n in sorted(self._counts.items()))
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+        self._console.print(f"  resources: {self._text() or 'none'}")
+
+
+def _sweep(console: Console, target: engine.Stack) -> None:
+    """Remove what an interrupted run made and nothing declares any more."""
+    kept = {r.get("id") for r in engine.resources(target)}
+    gone = call("/console/sweep", {"keep": sorted(k for k in kept if k)}, timeout=120)
+    for path in gone["removed"]:
+        console.print(f"  removed, declared no more: {path}")
+
+
+def _wait_until_ready(console: Console) -> Json:
+    deadline = time.monotonic() + READY_SECONDS
+    told = time.monotonic()
+    while True:
+        status = call("/console/world")
+        held = {f["target"].split("/")[1] for f in status["faults"]}
+        waiting = [
+            r["name"]
+            for r in status["regions"]
+            if r["serving"] and not r["ready"] and r["name"] not in held
+        ]
+        if status["regions"] and not waiting:
+            return status
+        if time.monotonic() > deadline:
+            raise CommandError(
+                f"not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}. "
+                f"`meridian logs {waiting[0] if waiting else ''}` says why"
+            )
+        if time.monotonic() - told > 2:
+            told = time.monotonic()
+            console.print(f"  waiting for {', '.join(waiting) or 'the first region'}")
+        time.sleep(0.1)
+
+
+def down(console: Console, *, keep_data: bool) -> None:
+    """Stop everything; nothing is left running. Data goes too unless kept."""
+    with one_at_a_time():
+        if (WORK / "world" / "world.json").exists():
+            _stop(console)
+        if not keep_data:
+            for name in ("world", "state", "stacks", "up-unfinished"):
+                path = WORK / name
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+
+def _stop(console: Console) -> None:
+    keeper = _keeper()
+    try:
+        call("/admin/shutdown", {})
+    except CommandError:
+        _stop_orphans(console)
+    deadline = time.monotonic() + STOP_SECONDS
+    while keeper and Path(f"/proc/{keeper}").exists() and _keeper():
+        if time.monotonic() > deadline:
+            raise CommandError(f"the world does not stop: process {keeper} is alive")
+        time.sleep(0.05)
+    _stop_orphans(console)
+
+
+def _keeper() -> int | None:
+    """Pid of the keeper that holds this world's lock."""
+    file = WORK / "world" / "keeper.lock"
+    if not file.exists():
+        return None
+    with file.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except BlockingIOError:
+            text = lock.read().strip()
+            return int(text) if text else None
+
+
+def _stop_orphans(console: Console) -> None:
+    """End processes that the world's records name and that still run."""
+    code = (
+        "import asyncio, sys; from pathlib import Path; "
+        "from localcloud.control.app import ControlPlane; "
+        "from localcloud.world import open_world\n"
+        "async def main():\n"
+        "    root = Path(sys.argv[1])\n"
+        "    await ControlPlane(open_world(root), root).stop_everything()\n"
+        "asyncio.run(main())"
+    )
+    if not (WORK / "world" / "state" / "control.sqlite").exists():
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        console.print(done.stderr, markup=False)
+        raise CommandError("some processes of the world could not be stopped")
+
+
+def table(status: Json) -> Table:
+    """Regions as people read them."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("region", "city", "role"):
+        shown.add_column(name)
+    for name in ("instances", "requests/s", "latency"):
+        shown.add_column(name, justify="right")
+    shown.add_column("health")
+    for region in status["regions"]:
+        latency = region["latency_ms"]
+        shown.add_row(
+            region["name"],
+            region["city"],
+            region["role"],
+            str(region["instances"]),
+            f"{region['requests_per_second']:.1f}",
+            f"{latency:.1f} ms" if latency is not None else "-",
+            _health(region),
+        )
+    return shown
+
+
+def _health(region: Json) -> str:
+    if region["ready"]:
+        return "[green]ready[/green]"
+    by = region["served_by"]
+    return f"[yellow]served by {by}[/yellow]" if by else "[red]not ready[/red]"
