@@ -8,7 +8,7 @@ import pulumi
 import pulumi_gcp
 
 from topology import Catalogue, CatalogueError, Plan, load, make_plan
-from topology.catalogue import DIGEST
+from topology.catalogue import DIGEST, Layout
 from topology.findings import Finding, Level, fold
 
 
@@ -35,12 +35,16 @@ class World:
         return self.plan.catalogue
 
 
-def open_world() -> World:
-    """Read configuration and catalogue, say the findings, make the provider."""
+def open_world(form: Layout = Layout.WHOLE) -> World:
+    """Read configuration and catalogue, say the findings, make the provider.
+
+    `form` is what the program declares: all layers, or one slice of them.
+    """
     config = pulumi.Config("meridian")
     name = config.get("environment") or pulumi.get_stack()
     catalogue = with_digest(_load(name), config.get("imageDigest"))
     plan = make_plan(catalogue)
+    guard(catalogue, form, pulumi.runtime.is_dry_run())
     report(plan.findings, pulumi.runtime.is_dry_run())
     provider = pulumi_gcp.Provider(
         "gcp",
@@ -75,6 +79,20 @@ def with_digest(catalogue: Catalogue, digest: str | None) -> Catalogue:
         )
     image = dataclasses.replace(catalogue.image, digest=digest)
     return dataclasses.replace(catalogue, image=image)
+
+
+def guard(catalogue: Catalogue, form: Layout, dry_run: bool) -> None:
+    """Nothing is managed twice: only the catalogue's own layout may `up`."""
+    if catalogue.layout is form:
+        return
+    reason = (
+        f"{catalogue.environment} is owned by its {catalogue.layout} layout, this "
+        f"program declares the {form} one: it may preview, not `up`; run the other "
+        f"stacks, or set layout: {form} in the catalogue"
+    )
+    if not dry_run:
+        raise InputError(reason)
+    pulumi.log.warn(reason)
 
 
 def report(findings: tuple[Finding, ...], dry_run: bool) -> None:

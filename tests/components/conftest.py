@@ -1,19 +1,21 @@
 """Worlds that several tests look at, each recorded once."""
 
 import dataclasses
-import os
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-# An output in a text is a silent mistake; here it is an error. Read at import.
-os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
-
 import recording
+from recording import Declare
+
 from topology import Catalogue, load
 
-Declare = Callable[..., list[recording.Registration]]
+
+@pytest.fixture(scope="session", autouse=True)
+def outputs_in_texts_are_errors() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULUMI_ERROR_OUTPUT_STRING", "true")
+        yield
 
 
 @pytest.fixture(scope="session")

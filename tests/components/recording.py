@@ -1,7 +1,7 @@
 """A monitor that keeps every registration with its options."""
 
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,9 @@ from typing import Any
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.stack import run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
+
+Declare = Callable[..., list["Registration"]]
+"""The world program over a changed catalogue, and whether it is a preview."""
 
 ROOT = Path(__file__).resolve().parents[2]
 

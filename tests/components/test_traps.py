@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import recording
-from conftest import Declare
-from recording import Registration
+from recording import Declare, Registration
 
 from topology import Catalogue, Durability, ScalingOwner
 from topology.catalogue import Collector, TelemetrySettings

@@ -1,5 +1,6 @@
 """The world program as the engine would see it."""
 
+import dataclasses
 import os
 from collections import Counter
 from pathlib import Path
@@ -7,9 +8,11 @@ from typing import Any
 
 import pytest
 import recording
+from recording import Declare
 
 from stacks.environment import InputError, with_digest
-from topology import load
+from topology import Catalogue, load
+from topology.catalogue import Layout
 
 URNS = Path(__file__).parent / "urns"
 REGIONS = 15
@@ -162,6 +165,20 @@ def test_an_up_of_an_impossible_plan_is_refused_before_anything_is_registered() 
     assert "us-central1 needs 32,016 vCPU (8,004 instances x 4), 200 granted" in text
     assert "request `CpuAllocPerProjectRegion` >= 32,016,000 mCPU" in text
     assert "14 more like it: europe-west1, asia-northeast1" in text
+
+
+def test_only_the_layout_that_owns_an_environment_may_up(
+    declare: Declare, small: Catalogue
+) -> None:
+    sliced = dataclasses.replace(small, layout=Layout.SLICED)
+    assert declare(sliced)
+    with pytest.raises(InputError) as caught:
+        declare(sliced, preview=False)
+    assert str(caught.value) == (
+        "local is owned by its sliced layout, this program declares the whole one: it "
+        "may preview, not `up`; run the other stacks, or set layout: whole in the "
+        "catalogue"
+    )
 
 
 def test_an_up_of_the_local_world_is_not_refused() -> None:
