@@ -11,6 +11,7 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import gc
+import importlib
 import json
 import random
 import signal
@@ -22,13 +23,21 @@ import numpy
 
 from service.run import Warm, run
 
+# Imported at their first use otherwise, by every child for itself (5 MiB each).
+_USED_LATER = (
+    "encodings.idna",
+    "service.stream.server",
+    "service.worker.main",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.httptools_impl",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
+)
+
 
 def _warm() -> Warm:
     """Imports what the children need and loads what they share."""
-    import service.stream.server
-    import service.worker.main
-
-    assert service.stream.server and service.worker.main
+    for name in _USED_LATER:
+        importlib.import_module(name)
     warm = Warm.load()
     if warm.model is not None:
         warm.model.embed(["warm"])

@@ -19,7 +19,9 @@ MOST = 100
 MOST_QUEUED = 20_000
 """Changes that may wait; beyond it a write is refused as overloaded."""
 DEADLINE = 5.0
-"""Seconds a write waits for its primary before it is refused."""
+"""Seconds a write whose outcome is unknown waits for its primary."""
+UNSENT_DEADLINE = 0.5
+"""Seconds a write that was never sent waits: another region answers sooner."""
 _CALL = (
     "SELECT n, epoch, seq, at, committed, repeated FROM commit_changes($1, $2, "
     "$3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
@@ -49,7 +51,9 @@ class Pending:
     vector: bytes | None
     metadata: str
     written: int = field(default_factory=lambda: int(time.time() * 1000))
-    due: float = field(default_factory=lambda: time.monotonic() + DEADLINE)
+    queued: float = field(default_factory=time.monotonic)
+    sent: bool = False
+    """Whether the primary may have it."""
     done: "asyncio.Future[Committed]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -57,6 +61,11 @@ class Pending:
 
     def __post_init__(self) -> None:
         self.lane = lane_of(TENANT, self.collection)
+
+    @property
+    def due(self) -> float:
+        """When waiting ends (monotonic seconds)."""
+        return self.queued + (DEADLINE if self.sent else UNSENT_DEADLINE)
 
     def resolve(self, result: Committed | BaseException) -> None:
         """Tells the waiting request, unless it has gone."""
@@ -153,13 +162,15 @@ class Committer:
         log("WARNING", "primary unavailable", reason=reason, hub=self._settings.hub)
 
     async def _attempt(self, batch: list[Pending]) -> None:
-        left = max(0.1, max(p.due for p in batch) - time.monotonic())
         started = time.perf_counter()
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(
                 self._settings, self._settings.database_primary, self._token
             )
         arguments = self._arguments(batch)
+        for pending in batch:
+            pending.sent = True
+        left = max(0.1, max(p.due for p in batch) - time.monotonic())
         rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         for n, epoch, seq, at, committed, repeated in rows:

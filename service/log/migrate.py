@@ -34,7 +34,7 @@ async def migrate(connection: asyncpg.Connection, origin: str) -> None:
             origin,
             LANES - 1,
         )
-        await connection.execute("SELECT ensure_range($1, 1, 0)", origin)
+        await connection.execute("SELECT ensure_range($1, 1, 1, 1)", origin)
 
 
 async def is_migrated(connection: asyncpg.Connection) -> bool:

@@ -21,7 +21,7 @@ class Recent:
     def __init__(self, region: str) -> None:
         self._region = region
         self._kept: deque[bytes] = deque(maxlen=_KEPT)
-        self._queues: set[asyncio.Queue[bytes]] = set()
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
 
     def add(
         self, stream: Stream, change: Change, score: float, milliseconds: float
@@ -49,15 +49,20 @@ class Recent:
             if queue.qsize() < _QUEUED:
                 queue.put_nowait(event)
 
-    def listen(self) -> "asyncio.Queue[bytes]":
+    def end(self) -> None:
+        """Ends every listener."""
+        for queue in self._queues:
+            queue.put_nowait(None)
+
+    def listen(self) -> "asyncio.Queue[bytes | None]":
         """A queue that starts with what is kept."""
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         for event in self._kept:
             queue.put_nowait(event)
         self._queues.add(queue)
         return queue
 
-    def leave(self, queue: "asyncio.Queue[bytes]") -> None:
+    def leave(self, queue: "asyncio.Queue[bytes | None]") -> None:
         """Ends a listener."""
         self._queues.discard(queue)
 
@@ -76,22 +81,35 @@ async def serve_matches(
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     queue = recent.listen()
-    writing = asyncio.create_task(_write(queue, send))
+    work = [
+        asyncio.create_task(_write(queue, send)),
+        asyncio.create_task(_gone(receive)),
+    ]
     try:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
     finally:
         recent.leave(queue)
-        writing.cancel()
+        for task in work:
+            task.cancel()
+
+
+async def _gone(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _write(
-    queue: "asyncio.Queue[bytes]", send: Callable[[dict[str, Any]], Awaitable[None]]
+    queue: "asyncio.Queue[bytes | None]",
+    send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
     while True:
         try:
             event = await asyncio.wait_for(queue.get(), 15)
-            body = b"event: match\ndata: " + event + b"\n\n"
         except TimeoutError:
             body = b": idle\n\n"
+        else:
+            if event is None:
+                break
+            body = b"event: match\ndata: " + event + b"\n\n"
         await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import uvicorn
@@ -23,9 +24,17 @@ _DRAIN_SECONDS = 6
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its ten ticks a second: it waits for the signal."""
+    """uvicorn without its ten ticks a second: it waits for the signal.
 
-    def __init__(self, app: object, settings: Settings) -> None:
+    `drain` runs between the signal and the closing of the sockets.
+    """
+
+    def __init__(
+        self,
+        app: object,
+        settings: Settings,
+        drain: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         limits = settings.limits
         super().__init__(
             uvicorn.Config(
@@ -47,10 +56,13 @@ class Server(uvicorn.Server):
             )
         )
         self.stopped = asyncio.Event()
+        self._drain = drain
 
     async def main_loop(self) -> None:
-        """Waits for `stopped`."""
+        """Waits for `stopped`, then drains."""
         await self.stopped.wait()
+        if self._drain is not None:
+            await self._drain()
         self.should_exit = True
 
 
@@ -90,23 +102,21 @@ async def run(
     connections = Connections()
     recent = Recent(settings.region)
     health = Health(instance, connections)
-    server = Server(App(instance, health, connections, recent), settings)
+
+    async def drain() -> None:
+        recent.end()
+        await connections.drain()
+
+    server = Server(App(instance, health, connections, recent), settings, drain)
     tasks = [
         asyncio.create_task(instance.committer.run()),
         asyncio.create_task(health.run()),
         asyncio.create_task(migrate_hub(settings, instance)),
     ]
-    draining = asyncio.create_task(_drain(server, connections))
     log("INFO", "instance starts", region=settings.region, kernel=kernel.name)
     await serve(server, sock)
-    await draining
     await asyncio.wait_for(instance.committer.drain(), 2)
     for task in tasks:
         task.cancel()
     await instance.close()
     log("INFO", "instance ends", region=settings.region)
-
-
-async def _drain(server: Server, connections: Connections) -> None:
-    await server.stopped.wait()
-    await connections.drain()

@@ -1,6 +1,7 @@
 """What other hubs publish, put in order, applied (hubs) and fed."""
 
 import asyncio
+import struct
 import time
 from collections.abc import Awaitable, Callable
 
@@ -60,7 +61,11 @@ class Inbox:
                 await asyncio.sleep(0.5)
                 continue
             for message in messages:
-                self._take(message)
+                try:
+                    self._take(message)
+                except (KeyError, ValueError, TypeError, IndexError, struct.error) as e:
+                    # Not ours or of a later format: it would come back for ever.
+                    log("ERROR", "message not understood", error=repr(e))
             if messages:
                 ack = asyncio.create_task(self._acknowledge(messages))
                 self._acks.add(ack)

@@ -10,6 +10,7 @@ import itertools
 import json
 import sys
 from collections import deque
+from pathlib import Path
 
 from aiohttp import web
 
@@ -99,8 +100,7 @@ def application(topics: dict[str, dict[str, str | None]]) -> web.Application:
 
 
 async def main() -> None:
-    with open(sys.argv[1]) as file:
-        topics = json.load(file)["topics"]
+    topics = json.loads(Path(sys.argv[1]).read_text())["topics"]
     runner = web.AppRunner(application(topics))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -188,9 +188,11 @@ async def test_a_body_over_the_limit_is_refused(asia, name):
         for _ in range(40):
             yield b" " * 2**15
 
-    async with aiohttp.ClientSession() as session:
-        async with session.post(url, data=chunks()) as reply:
-            assert reply.status == 413
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(url, data=chunks()) as reply,
+    ):
+        assert reply.status == 413
 
 
 async def test_an_unknown_collection_is_refused(asia):

@@ -315,8 +315,17 @@ async def test_sigterm_says_goaway_and_ends_and_the_client_resumes(world, name):
         watching = client.watch([query])
         await watching.ready()
         pid = region.instance["pid"]
-        os.kill(pid, signal.SIGTERM)
-        wait_gone(pid, 10)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(region.url + "/v1/watch") as socket,
+            session.get(region.url + "/admin/matches"),
+        ):
+            await socket.send_json({"type": "ping"})
+            assert (await socket.receive_json())["type"] == "heartbeat"
+            os.kill(pid, signal.SIGTERM)
+            assert (await socket.receive_json())["type"] == "heartbeat"
+            assert (await socket.receive_json())["type"] == "goaway"
+            await asyncio.to_thread(wait_gone, pid, 10)
         region.start_instance()
         client._urls[:] = [region.url]
         async with aiohttp.ClientSession() as session:

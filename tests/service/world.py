@@ -55,7 +55,9 @@ def free_port() -> int:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(as_postgres(command), capture_output=True, text=True, cwd="/")
+    done = subprocess.run(
+        as_postgres(command), capture_output=True, text=True, cwd="/", check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -71,7 +73,7 @@ def init_postgres(folder: Path) -> None:
             "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
             "shared_buffers = 16MB\nmax_connections = 100\nwal_level = replica\n"
             "fsync = on\nfull_page_writes = on\nsynchronous_commit = on\n"
-            "hot_standby = on\nmax_wal_senders = 5\n"
+            "hot_standby = on\nmax_wal_senders = 6\n"
         )
 
 
@@ -108,7 +110,7 @@ class Postgres:
         until = time.monotonic() + 20
         ready = [str(postgres_bin() / "pg_isready"), "-h", "127.0.0.1"]
         ready += ["-p", str(self.port), "-q", "-U", "meridian", "-d", "postgres"]
-        while subprocess.run(ready).returncode != 0:
+        while subprocess.run(ready, check=False).returncode != 0:
             assert time.monotonic() < until, self.process.log.read_text()[-2000:]
             time.sleep(0.05)
 

@@ -84,62 +84,63 @@ CREATE VIEW position AS
     SELECT origin, lane, epoch, seq FROM head
     UNION ALL SELECT origin, lane, epoch, seq FROM applied;
 
--- Upper bound of the newest range partition of each origin.
+-- The range partitions that exist; lanes reach the same range at different times.
 CREATE TABLE log_range (
     origin text NOT NULL,
     epoch integer NOT NULL,
-    upper bigint NOT NULL,
-    PRIMARY KEY (origin, epoch)
+    part bigint NOT NULL,              -- holds seq part * 65536 to the next
+    PRIMARY KEY (origin, epoch, part)
 );
 
--- Partitions that hold (epoch, 1..p_seq) of an origin exist afterwards.
-CREATE FUNCTION ensure_range(p_origin text, p_epoch integer, p_seq bigint)
+-- The partitions that hold p_from to p_to of an epoch exist afterwards and stay
+-- until the transaction ends.
+CREATE FUNCTION ensure_range(p_origin text, p_epoch integer, p_from bigint, p_to bigint)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     width constant bigint := 65536;
-    parent text := 'change_' || md5(p_origin);
-    bound bigint;
+    parent constant text := 'change_' || md5(p_origin);
+    gate constant bigint := hashtextextended('meridian.range.' || p_origin, 0);
 BEGIN
-    SELECT r.upper INTO bound FROM log_range r
-        WHERE r.origin = p_origin AND r.epoch = p_epoch;
-    IF bound > p_seq THEN RETURN; END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('meridian.range.' || p_origin));
-    EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF change
-        FOR VALUES IN (%L) PARTITION BY RANGE (epoch, seq)', parent, p_origin);
-    EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %I (event_id)',
-        parent || '_event', parent);
-    SELECT coalesce(max(r.upper), 0) INTO bound FROM log_range r
-        WHERE r.origin = p_origin AND r.epoch = p_epoch;
-    WHILE bound <= p_seq LOOP
+    PERFORM pg_advisory_xact_lock_shared(gate);
+    FOR number IN p_from / width .. p_to / width LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM log_range r WHERE r.origin = p_origin
+            AND r.epoch = p_epoch AND r.part = number);
+        -- Makers exclude each other, and the shared lock above keeps droppers out.
+        PERFORM pg_advisory_xact_lock(gate + 1);
+        EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF change
+            FOR VALUES IN (%L) PARTITION BY RANGE (epoch, seq)', parent, p_origin);
+        EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %I (event_id)',
+            parent || '_event', parent);
         EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I
             FOR VALUES FROM (%s, %s) TO (%s, %s)',
-            parent || '_' || p_epoch || '_' || bound / width, parent,
-            p_epoch, bound, p_epoch, bound + width);
-        bound := bound + width;
+            parent || '_' || p_epoch || '_' || number, parent,
+            p_epoch, number * width, p_epoch, (number + 1) * width);
+        INSERT INTO log_range VALUES (p_origin, p_epoch, number) ON CONFLICT DO NOTHING;
     END LOOP;
-    INSERT INTO log_range VALUES (p_origin, p_epoch, bound)
-        ON CONFLICT (origin, epoch) DO UPDATE SET upper = excluded.upper;
 END $$;
 
--- Drops the ranges of an origin whose newest change is older than p_before (ms).
+-- Drops the ranges whose newest change was committed before p_before (ms).
 CREATE FUNCTION drop_ranges(p_before bigint) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    part record;
+    range record;
+    name text;
     newest bigint;
     dropped integer := 0;
 BEGIN
-    FOR part IN
-        SELECT c.oid::regclass::text AS name FROM pg_inherits i
-        JOIN pg_class c ON c.oid = i.inhrelid
-        JOIN pg_inherits up ON up.inhrelid = i.inhparent
-        WHERE up.inhparent = 'change'::regclass
-    LOOP
-        EXECUTE format('SELECT max(committed) FROM %s', part.name) INTO newest;
-        IF newest < p_before THEN
-            EXECUTE format('DROP TABLE %s', part.name);
-            dropped := dropped + 1;
-        END IF;
+    FOR range IN SELECT * FROM log_range ORDER BY origin, epoch, part LOOP
+        name := format('change_%s_%s_%s', md5(range.origin), range.epoch, range.part);
+        EXECUTE format('SELECT max(committed) FROM %I', name) INTO newest;
+        CONTINUE WHEN newest IS NULL OR newest >= p_before;
+        PERFORM pg_advisory_xact_lock(
+            hashtextextended('meridian.range.' || range.origin, 0));
+        -- Looked at again: a writer may have been faster than the lock.
+        EXECUTE format('SELECT max(committed) FROM %I', name) INTO newest;
+        CONTINUE WHEN newest >= p_before;
+        EXECUTE format('DROP TABLE %I', name);
+        DELETE FROM log_range r WHERE r.origin = range.origin
+            AND r.epoch = range.epoch AND r.part = range.part;
+        dropped := dropped + 1;
     END LOOP;
     RETURN dropped;
 END $$;
@@ -164,7 +165,7 @@ BEGIN
         WHERE h.origin = p_origin AND h.lane = ANY (p_lanes)
         ORDER BY h.lane FOR UPDATE
     LOOP
-        PERFORM ensure_range(p_origin, locked.epoch,
+        PERFORM ensure_range(p_origin, locked.epoch, locked.seq + 1,
             locked.seq + cardinality(p_lanes));
     END LOOP;
     RETURN QUERY
@@ -259,7 +260,7 @@ BEGIN
             p_epochs[1], p_seqs[1], p_origin, p_lane, done.epoch, done.seq
             USING ERRCODE = 'MD001';
     END IF;
-    PERFORM ensure_range(p_origin, e.epoch, max(e.seq))
+    PERFORM ensure_range(p_origin, e.epoch, min(e.seq), max(e.seq))
         FROM unnest(p_epochs, p_seqs) AS e(epoch, seq) GROUP BY e.epoch;
     WITH given AS (
         SELECT g.* FROM unnest(p_epochs, p_seqs, p_events, p_tenants, p_collections,
