@@ -16,6 +16,8 @@ from components.vault import Vault, VaultArgs
 from topology import names
 from topology.catalogue import ScalingOwner
 
+__all__ = ["RegionalCell", "RegionalCellArgs", "ServiceShape"]
+
 MINIMUM = "scaling.minInstanceCount"
 """Field that the burst scaler owns at run time."""
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dashboards.alerts import Alert, Severity
 from dashboards.canonical import canonical, digest
 from dashboards.widgets import Board, Chart, Plot, Scorecard, Series, Unit
-from topology import Plan
+from topology import Plan, names
 
 WINDOW = "1m"
 """Range of every rate; four scrapes of 15 s in production, many more locally."""
@@ -33,9 +33,10 @@ def world_board(plan: Plan) -> Board:
             _scores(),
             [_connections(), _notifications()],
             [_notify(goals.notify_seconds), _commit()],
-            [_writes(), _search()],
-            [_errors(goals.error_ratio), _lag(goals.lag_changes)],
-            [_instances(), _memory()],
+            [_writes(), _errors(goals.error_ratio)],
+            [_search(), _match()],
+            [_lag(goals.lag_changes), _repairs()],
+            [_instances(names.stream_service(plan.catalogue.prefix)), _items()],
         ],
     )
 
@@ -139,6 +140,28 @@ def _search() -> Chart:
     )
 
 
+def _match() -> Chart:
+    return Chart(
+        title="Matching one change against the standing queries",
+        unit=Unit.SECONDS,
+        label="seconds",
+        series=[
+            Series(query=_quantile(0.5, "meridian_match_seconds"), legend="median"),
+            Series(query=_quantile(0.99, "meridian_match_seconds"), legend="99 %"),
+        ],
+    )
+
+
+def _repairs() -> Chart:
+    query = _rate("meridian_repairs_total", "region, source")
+    return Chart(
+        title="Holes filled by region",
+        unit=Unit.PER_SECOND,
+        label="a second",
+        series=[Series(query=query, legend="{{region}} {{source}}")],
+    )
+
+
 def error_ratio(by: str = "region") -> str:
     """Share of requests that ended in a server error."""
     failed = 'meridian_http_requests_total{code=~"5.."}'
@@ -166,8 +189,9 @@ def _lag(goal: int) -> Chart:
     )
 
 
-def _instances() -> Chart:
-    query = "count by (region) (meridian_connections)"
+def _instances(service: str) -> Chart:
+    """Workers show the same metrics, so the service is named."""
+    query = f'count by (region) (meridian_connections{{service="{service}"}})'
     return Chart(
         title="Instances by region",
         unit=Unit.COUNT,
@@ -176,15 +200,13 @@ def _instances() -> Chart:
     )
 
 
-def _memory() -> Chart:
-    query = "sum by (region, service) (process_resident_memory_bytes)"
+def _items() -> Chart:
+    query = "max by (region) (meridian_items)"
     return Chart(
-        title="Resident memory by region",
-        unit=Unit.BYTES,
-        label="bytes",
-        series=[
-            Series(query=query, legend="{{region}} {{service}}", plot=Plot.STACKED_AREA)
-        ],
+        title="Items in memory, fullest instance of each region",
+        unit=Unit.COUNT,
+        label="items",
+        series=[Series(query=query, legend="{{region}}")],
     )
 
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from components._containers import ServiceShape
 from components.cache import CacheTierArgs
 from components.database import DatabaseArgs
 from components.inbox import InboxArgs
-from components.regional_cell import RegionalCell, RegionalCellArgs
+from components.regional_cell import RegionalCell, RegionalCellArgs, ServiceShape
 from components.vault import VaultArgs
 from stacks.environment import World
 from stacks.wiring import CELL, Wiring
