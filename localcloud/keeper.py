@@ -1,6 +1,8 @@
-"""Keeps the control plane alive: starts it again when it dies, and adopts the orphans of its death.
+"""Keeps the control plane alive: starts it again when it dies, and adopts the orphans
+of its death.
 
-`python -m localcloud.keeper ROOT`. Holds the world's lock for its life, so that one clone has one world.
+`python -m localcloud.keeper ROOT`. Holds the world's lock for its life, so that one
+clone has one world.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Processes of the world: started, adopted after a restart of the control plane, watched, stopped.
+"""Processes of the world: started, adopted after a restart of the control plane,
+watched, stopped.
 
-Children are session leaders and outlive the control plane. A process is known by pid and start time, so that a pid
+Children are session leaders and outlive the control plane. A process is known by pid
+and start time, so that a pid
 used again by the system is never taken for ours.
 """
 
@@ -93,7 +95,7 @@ class Supervisor:
     def adopt(
         self, key: str, on_exit: Callable[[Running], None] | None = None
     ) -> Running | None:
-        """The process that an earlier control plane started under this key, if alive."""
+        """The process that an earlier control plane started, if it is alive."""
         if key in self.running:
             return self.running[key]
         sql = "SELECT pid, started, data FROM process WHERE key=?"

@@ -26,7 +26,9 @@ class World:
 
     home: Path
     network: str
-    """First three octets: a private /24 of the loopback range, so ports never collide between clones."""
+    """First three octets: a private /24 of the loopback range, so ports never collide
+    between clones.
+    """
 
     @property
     def address(self) -> str:

@@ -1,4 +1,6 @@
-"""Commands and options of `meridian`. Heavy modules are imported by the command that needs them."""
+"""Commands and options of `meridian`. Heavy modules are imported by the command that
+needs them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from ops.errors import BAD_INPUT, FAILED, FINDINGS, CommandError
 
 app = typer.Typer(
     name="meridian",
-    help="A 15-region vector streaming platform: plan it, preview it, run it live on this machine.",
+    help="A 15-region vector streaming platform: plan, preview, run it live here.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -44,7 +46,8 @@ def up(as_json: AsJson = False) -> None:
     console().print(world.table(status))
     ready = sum(r["ready"] for r in status["regions"])
     print(
-        f"\n{ready} of {len(status['regions'])} regions ready. The page: {world.world().control}"
+        f"\n{ready} of {len(status['regions'])} regions ready. "
+        f"The page: {world.world().control}"
     )
 
 
@@ -96,7 +99,7 @@ def logs(
     part: Annotated[
         str,
         typer.Argument(
-            help="A region, or: control, envoy, prometheus, sql, redis, template, keeper."
+            help="A region, or control, envoy, prometheus, sql, redis, template."
         ),
     ],
     lines: Annotated[
@@ -112,7 +115,9 @@ def logs(
 
 @app.command()
 def plan(env: Env = "prod", as_json: AsJson = False) -> None:
-    """The model: instances, vCPU, memory, addresses per region, and findings with their remedy."""
+    """The model: instances, vCPU, memory, addresses per region, and findings with their
+    remedy.
+    """
     from ops import model
 
     answer = model.plan(env)

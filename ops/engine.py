@@ -1,4 +1,6 @@
-"""The Pulumi engine of this clone: environment, stacks, runs. The user's own login is never touched."""
+"""The Pulumi engine of this clone: environment, stacks, runs. The user's own login is
+never touched.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,9 @@ def shell_lines(values: dict[str, str]) -> str:
 
 
 def plugin_folder() -> Path:
-    """Folder that holds the local provider under the genuine name: on PATH only when asked for."""
+    """Folder that holds the local provider under the genuine name: on PATH only when
+    asked for.
+    """
     folder = WORK / "plugins"
     folder.mkdir(parents=True, exist_ok=True)
     launcher = folder / "pulumi-resource-gcp"
@@ -110,7 +114,7 @@ def plugin_folder() -> Path:
 
 
 def prepare(target: Stack) -> None:
-    """Make backend, passphrase, stack and the generated configuration, where missing."""
+    """Make backend, passphrase, stack and generated configuration, where missing."""
     (WORK / "state").mkdir(parents=True, exist_ok=True)
     passphrase = WORK / "passphrase"
     if not passphrase.exists():
@@ -186,7 +190,7 @@ def break_stale_lock(target: Stack) -> str | None:
 
 
 def clear_pending(target: Stack) -> str | None:
-    """Forget operations that a killed run left open; what they made is adopted by name."""
+    """Forget operations that a killed run left open; their objects are adopted."""
     if not target.state.exists():
         return None
     document = json.loads(target.state.read_text())
@@ -197,7 +201,7 @@ def clear_pending(target: Stack) -> str | None:
     scratch = target.state.with_suffix(".new")
     scratch.write_text(json.dumps(document))
     os.replace(scratch, target.state)
-    return f"{len(pending)} operations of a killed run forgotten; their objects are adopted"
+    return f"{len(pending)} open operations of a killed run forgotten"
 
 
 def resources(target: Stack) -> list[Json]:

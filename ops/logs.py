@@ -30,7 +30,7 @@ def _files(part: str) -> list[Path]:
         regions = sorted(p.name for p in folder.glob("*") if p.is_dir())
         parts = sorted({f.stem.split("-")[0] for f in folder.glob("*.log")})
         raise CommandError(
-            f"no logs of {part!r}: choose a region ({', '.join(regions) or 'none yet'}) "
+            f"no logs of {part!r}: a region ({', '.join(regions) or 'none yet'}) "
             f"or a part ({', '.join(parts) or 'none yet'})",
             BAD_INPUT,
         )

@@ -17,7 +17,9 @@ def preview(environment: str, *, live: bool) -> Json:
     target = engine.stack(environment)
     engine.prepare(target)
     extra = {} if live else {"MERIDIAN_QUIET_PROVIDER": "1"}
-    text = engine.run(target, ["preview", "--json"], offline=not live, extra=extra)
+    text = engine.run(
+        target, ["preview", "--json", "--show-sames"], offline=not live, extra=extra
+    )
     plan = json.loads(text)
     steps = [_step(step) for step in plan.get("steps", ())]
     summary = Counter(step["op"] for step in steps)

@@ -56,7 +56,7 @@ def call(path: str, body: Json | None = None, timeout: float = 10.0) -> Json:
         raise CommandError(str(text), 2) from error
     except OSError as error:
         raise CommandError(
-            f"the world of this clone does not answer ({error}): `meridian up` starts it"
+            f"the world does not answer ({error}): `meridian up` starts it"
         ) from error
 
 
@@ -167,7 +167,10 @@ class Progress:
     def event(self, event: Json) -> None:
         done = event.get("resOutputsEvent")
         diagnostic = event.get("diagnosticEvent", {})
-        if diagnostic.get("severity") == "warning" and PLUGIN not in diagnostic["message"]:
+        if (
+            diagnostic.get("severity") == "warning"
+            and PLUGIN not in diagnostic["message"]
+        ):
             message = diagnostic["message"].strip()
             self._console.print(f"  {message}", markup=False, highlight=False)
         if not done:

@@ -1,8 +1,11 @@
 """Set-up: everything that a fresh clone needs, from package registries alone.
 
-Run by the machine's own Python (3.11 or newer, standard library only). Each step leaves a stamp of what it was made
-from, so a second run takes a fraction of a second. What is built once for all clones (engine, language host,
-Prometheus, kernel) lies in the user's cache folder, behind a lock, and is moved into place whole.
+Run by the machine's own Python (3.11 or newer, standard library only). Each step leaves
+a stamp of what it was made
+from, so a second run takes a fraction of a second. What is built once for all clones
+(engine, language host,
+Prometheus, kernel) lies in the user's cache folder, behind a lock, and is moved into
+place whole.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ def virtual_environment() -> None:
         sync = [str(VENV / "bin" / "uv"), "pip", "sync", "-q", "--compile-bytecode"]
         run(
             [*sync, "--python", str(PYTHON), "--require-hashes", str(lock), uv_lock],
-            remedy="check the network and the free space of the disk, then run it again",
+            remedy="check the network and the disk's free space, then run it again",
         )
         expose_packages()
     stamp("venv", key)

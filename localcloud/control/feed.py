@@ -1,4 +1,4 @@
-"""Matches as they happen: follows every instance and hands what it tells to the page."""
+"""Matches as they happen: follows every instance, tells the page."""
 
 from __future__ import annotations
 

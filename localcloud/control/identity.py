@@ -1,6 +1,7 @@
 """Who a process is: the metadata server, access tokens, and the keys they derive from.
 
-Every token and AUTH string is a keyed hash of a name under the world's key, so none is stored and each is the same after
+Every token and AUTH string is a keyed hash of a name under the world's key, so none is
+stored and each is the same after
 a restart. The key lies in a file that only its owner reads.
 """
 

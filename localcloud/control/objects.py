@@ -1,4 +1,6 @@
-"""Cloud Storage objects as files: media upload, read, list, delete (the part of the JSON API that clients use)."""
+"""Cloud Storage objects as files: media upload, read, list, delete (the part of the
+JSON API that clients use).
+"""
 
 from __future__ import annotations
 

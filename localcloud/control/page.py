@@ -1,9 +1,10 @@
-"""The page and its data, under the control plane's address. Nothing here is Google's."""
+"""The page and its data. Nothing here is Google's."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -101,7 +102,7 @@ class Page:
         return web.json_response({"target": fault.target, "until": fault.until})
 
     async def region(self, request: web.Request) -> web.StreamResponse:
-        """A region's front door as its own clients see it, for the page's own origin."""
+        """A region's front door as its clients see it, under the page's origin."""
         url = self._envoy.url(request.match_info["region"])
         path = request.match_info["path"]
         if url is None:
@@ -130,7 +131,7 @@ class Page:
         await front.close()
         return front
 
-    async def _forward(self, method: str, url: str, **options: object) -> web.Response:
+    async def _forward(self, method: str, url: str, **options: Any) -> web.Response:
         headers = {"content-type": "application/json"} if method != "GET" else {}
         try:
             async with self._client().request(

@@ -1,6 +1,7 @@
 """A Pub/Sub broker with Google's REST: durable, at least once, long pulls.
 
-A published message and its deliveries are on disk before the answer; an acknowledgement may be lost with the process,
+A published message and its deliveries are on disk before the answer; an acknowledgement
+may be lost with the process,
 and then the message comes again, as Pub/Sub allows.
 """
 
@@ -209,7 +210,9 @@ class Broker:
 
 
 def matches(expression: str, attributes: Json | None) -> bool:
-    """Whether attributes satisfy a subscription's filter (a conjunction of attribute tests)."""
+    """Whether attributes satisfy a subscription's filter (a conjunction of attribute
+    tests).
+    """
     have = attributes or {}
     for clause in filter(None, expression.split(" AND ")):
         found = CLAUSE.fullmatch(clause)

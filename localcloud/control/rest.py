@@ -1,4 +1,6 @@
-"""Google-shaped REST for every declared type: create, read, list, change, delete, policies, operations."""
+"""Google-shaped REST for every declared type: create, read, list, change, delete,
+policies, operations.
+"""
 
 from __future__ import annotations
 

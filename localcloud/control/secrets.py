@@ -1,4 +1,6 @@
-"""Secret Manager versions: values encrypted at rest, never logged, never in a resource's body."""
+"""Secret Manager versions: values encrypted at rest, never logged, never in a
+resource's body.
+"""
 
 from __future__ import annotations
 

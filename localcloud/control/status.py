@@ -1,4 +1,6 @@
-"""What the world looks like now: regions, parts, traffic. Read by `meridian status` and by the page."""
+"""What the world looks like now: regions, parts, traffic. Read by `meridian status` and
+by the page.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,7 @@ class Status:
         }
 
     def _parts(self) -> list[Json]:
-        parts = [
+        return [
             {
                 "name": key,
                 "kind": key.split("/", 1)[0],
@@ -83,7 +85,6 @@ class Status:
             }
             for key, running in sorted(self._supervisor.running.items())
         ]
-        return parts
 
     def not_run(self) -> Json:
         """Declared types that are kept as state only: token -> count."""

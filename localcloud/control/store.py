@@ -1,4 +1,6 @@
-"""What the control plane knows, in SQLite: every change is on disk before it is answered."""
+"""What the control plane knows, in SQLite: every change is on disk before it is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,12 @@ class Store:
         self.db.executescript(SCHEMA)
 
     def get(self, api: str, path: str) -> Row | None:
-        sql = "SELECT api, path, token, body FROM resource WHERE api=? AND path=?"
+        sql = "SELECT token, body FROM resource WHERE api=? AND path=?"
         found = self.db.execute(sql, (api, path)).fetchone()
-        return Row(*found[:3], json.loads(found[3])) if found else None
+        if not found:
+            return None
+        token, body = found
+        return Row(api, path, token, json.loads(body))
 
     def put(self, row: Row) -> None:
         sql = (

@@ -1,4 +1,6 @@
-"""The provider's side of the REST border: creates, reads, changes and deletes Google-shaped resources."""
+"""The provider's side of the REST border: creates, reads, changes and deletes Google-
+shaped resources.
+"""
 
 from __future__ import annotations
 

@@ -44,7 +44,8 @@ def changes(kind: ResourceType, old: Json, new: Json) -> list[Change]:
 def named(kind: ResourceType, urn: str, old: Json | None, new: Json) -> Json:
     """The inputs with a name, for types whose name the provider draws.
 
-    The name is a function of URN and inputs, so that an interrupted `up` finds what it made when it runs again.
+    The name is a function of URN and inputs, so that an interrupted `up` finds what it
+    made when it runs again.
     """
     if not kind.autoname or kind.id_input in new:
         return new

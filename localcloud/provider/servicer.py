@@ -1,4 +1,6 @@
-"""The plugin protocol: the engine's questions, answered from `localcloud/types/` and the control plane."""
+"""The plugin protocol: the engine's questions, answered from `localcloud/types/` and
+the control plane.
+"""
 
 from __future__ import annotations
 
@@ -96,65 +98,68 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind, inputs = lookup(_type_of(request.urn)), _load(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
-        if not self._cloud:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        cloud = await self._world(context)
         try:
             if isinstance(kind, IamMemberType):
-                path = await self._cloud.bind(kind, inputs, self._project)
-                key = f"{path}/{inputs['role']}/{inputs['member']}"
+                policy = await cloud.bind(kind, inputs, self._project)
+                key = f"{policy}/{inputs['role']}/{inputs['member']}"
                 state = {**inputs, "etag": ""}
-                return provider_pb2.CreateResponse(id=key, properties=_dump(state))
-            body = await self._cloud.create(kind, inputs, self._project)
+            else:
+                body = await cloud.create(kind, inputs, self._project)
+                path = body.pop("__path")
+                key = path.removeprefix(kind.version)
+                state = _state(kind, inputs, body, path)
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
-        path = body.pop("__path")
-        state = _state(kind, inputs, body, path)
-        key = path.removeprefix(kind.version)
+            raise
         return provider_pb2.CreateResponse(id=key, properties=_dump(state))
 
     async def Read(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
-        inputs = _load(request.inputs)
         if not self._cloud or isinstance(kind, IamMemberType):
             return provider_pb2.ReadResponse(
                 id=request.id, properties=request.properties, inputs=request.inputs
             )
-        path = f"{kind.version}{request.id}"
-        body = await self._cloud.read(kind, path)
+        body = await self._cloud.read(kind, f"{kind.version}{request.id}")
         if body is None:
             return provider_pb2.ReadResponse()
-        state = _state(kind, inputs, body, body.pop("__path"))
+        state = _state(kind, _load(request.inputs), body, body.pop("__path"))
         return provider_pb2.ReadResponse(
             id=request.id, properties=_dump(state), inputs=request.inputs
         )
 
     async def Update(self, request: Any, context: Any) -> Any:
         kind, inputs = lookup(_type_of(request.urn)), _load(request.news)
-        if request.preview:
+        if request.preview or isinstance(kind, IamMemberType):
             state = {**_load(request.olds), **inputs}
             return provider_pb2.UpdateResponse(properties=_dump(state))
-        if not self._cloud:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        cloud = await self._world(context)
         try:
-            path = f"{kind.version}{request.id}"
-            body = await self._cloud.update(kind, inputs, path)
+            body = await cloud.update(kind, inputs, f"{kind.version}{request.id}")
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
+            raise
         state = _state(kind, inputs, body, body.pop("__path"))
         return provider_pb2.UpdateResponse(properties=_dump(state))
 
     async def Delete(self, request: Any, context: Any) -> Any:
         kind, inputs = lookup(_type_of(request.urn)), _load(request.old_inputs)
-        if not self._cloud:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+        cloud = await self._world(context)
         try:
             if isinstance(kind, IamMemberType):
-                await self._cloud.unbind(kind, inputs, self._project)
+                await cloud.unbind(kind, inputs, self._project)
             else:
-                await self._cloud.delete(kind, f"{kind.version}{request.id}")
+                await cloud.delete(kind, f"{kind.version}{request.id}")
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
         return empty_pb2.Empty()
+
+    async def _world(self, context: Any) -> Cloud:
+        """The control plane to apply to; without one the call ends here."""
+        if not self._cloud:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
+            raise RuntimeError(NO_WORLD)
+        return self._cloud
 
     async def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()

@@ -1,6 +1,7 @@
 """The global load balancer: one Envoy, a listener for clients of each region.
 
-Configuration is read from files that are moved into place whole: Envoy watches them. `xds.py` makes their contents.
+Configuration is read from files that are moved into place whole: Envoy watches them.
+`xds.py` makes their contents.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The instances of one Cloud Run service or worker pool: count, probes, revisions, replacement."""
+"""The instances of one Cloud Run service or worker pool: count, probes, revisions,
+replacement.
+"""
 
 from __future__ import annotations
 
@@ -137,7 +139,7 @@ class Pool:
                 self.instances[key] = Instance(running, data["port"], data["revision"])
 
     async def apply(self, new: Spec) -> None:
-        """Bring the pool to a spec: the new revision answers before the old one ends."""
+        """Bring the pool to a spec: the new answers before the old one ends."""
         self.spec = new
         self.wanted = min(max(self.wanted, new.minimum), new.maximum)
         if time.monotonic() > self._busy_until:
@@ -177,7 +179,7 @@ class Pool:
             self._retire(extra)
 
     def _is_current(self, instance: Instance) -> bool:
-        return bool(self.spec) and instance.revision == self.spec.revision
+        return self.spec is not None and instance.revision == self.spec.revision
 
     async def _launch(self) -> None:
         assert self.spec

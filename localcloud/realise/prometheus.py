@@ -1,4 +1,6 @@
-"""Monitoring: one Prometheus with the world's instances as targets and the declared alert policies as rules."""
+"""Monitoring: one Prometheus with the world's instances as targets and the declared
+alert policies as rules.
+"""
 
 from __future__ import annotations
 

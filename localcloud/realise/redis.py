@@ -1,4 +1,6 @@
-"""Memorystore: one real Redis server each, with AUTH. No TLS: the packaged server has none."""
+"""Memorystore: one real Redis server each, with AUTH. No TLS: the packaged server has
+none.
+"""
 
 from __future__ import annotations
 

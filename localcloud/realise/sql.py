@@ -1,6 +1,7 @@
 """Cloud SQL: one real Postgres 18 server each, primaries and streaming replicas.
 
-One `initdb` per world, copied to every primary; replicas by `pg_basebackup`. Postgres refuses to run as root: there it
+One `initdb` per world, copied to every primary; replicas by `pg_basebackup`. Postgres
+refuses to run as root: there it
 runs as another user that keeps only the right to reach the world's folder.
 """
 
@@ -51,7 +52,10 @@ SETTINGS = {
     "timezone": "UTC",
 }
 """Small enough for fifteen servers on a laptop; durability (`fsync`) stays on."""
-ACCESS = "host all all 127.0.0.0/8 scram-sha-256\nhost replication all 127.0.0.0/8 scram-sha-256\n"
+ACCESS = """\
+host all all 127.0.0.0/8 scram-sha-256
+host replication all 127.0.0.0/8 scram-sha-256
+"""
 
 
 def binaries() -> Path:

@@ -1,4 +1,6 @@
-"""Warm template processes of the service: instances are forked from them in milliseconds."""
+"""Warm template processes of the service: instances are forked from them in
+milliseconds.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,7 @@ class Template:
         first = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
         if not first:
             raise WorldError(
-                f"the service does not start from the working tree: see {self._log_file}"
+                f"the service does not start from the tree: see {self._log_file}"
             )
         self._supervisor.register(
             f"template/{process.pid}", process.pid, on_exit=self._gone

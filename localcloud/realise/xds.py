@@ -82,7 +82,7 @@ def endpoints(region: str, ports: list[int]) -> Json:
 
 
 def clusters(front: Front, folder: Path) -> Json:
-    """Clusters of every region, and an ordered aggregate per backend and client region."""
+    """Clusters of every region, and an aggregate per backend and client region."""
     regions = sorted({r for group in front.backends.values() for r in group})
     body = next(iter(front.bodies.values()), {})
     made = [_regional(region, body, folder) for region in regions]
@@ -191,7 +191,9 @@ def _manager(front: Front, client: str) -> Json:
 
 
 def _rate_limit(front: Front) -> list[Json]:
-    """Armor's throttle rules. All clients here share one address, so one bucket is theirs."""
+    """Armor's throttle rules. All clients here share one address, so one bucket is
+    theirs.
+    """
     rules = [
         rule
         for policy in front.policies.values()
@@ -252,7 +254,7 @@ def _route(match: Json, rule: Json, service: str, client: str) -> Json:
 
 
 def _retry(declared: Json) -> Json:
-    """Each further try goes to the next region: nothing is stored by a try that failed."""
+    """Each further try goes to the next region: a failed one stored nothing."""
     previous = {
         "@type": f"{TYPE}.extensions.retry.priority.previous_priorities.v3."
         "PreviousPrioritiesConfig",

@@ -1,6 +1,7 @@
 """What one declared resource type looks like to Pulumi and to Google.
 
-Property paths are dotted, with `[]` for the members of a list: `template.containers[].envs`.
+Property paths are dotted, with `[]` for the members of a list:
+`template.containers[].envs`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class ResourceType:
     id_param: str | None = None
     operation: Operation = Operation.NONE
     kind: str | None = None
-    """`kind` of the body (compute, sql), or the proto message of a long-running answer."""
+    """`kind` of the body (compute, sql), or the proto message of a long-running answer.
+    """
     update: str = "PATCH"
     """Method of a change in place."""
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class ResourceType:
 
     @property
     def autoname(self) -> bool:
-        """Whether the provider draws a name when none is given, as Google's own does."""
+        """Whether the provider draws a missing name, as Google's own does."""
         return (
             self.id_input == "name"
             and self.auto_id is None
@@ -108,9 +110,8 @@ class ResourceType:
     @property
     def version(self) -> str:
         """What stands before the resource name in a path: `v2/`, `compute/v1/`."""
-        return self.path[
-            : re.search("projects/|services/|b/|billing", self.path).start()
-        ]  # type: ignore[union-attr]
+        start = re.search(r"projects/|services/|b/\{|billing", self.path)
+        return self.path[: start.start()] if start else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +159,16 @@ def google_body(kind: ResourceType, inputs: Json) -> Json:
         visit(body, path.split("."), _wrap)
     ordered = sorted(kind.rename.items(), key=lambda item: -item[0].count("."))
     for path, name in ordered:
-        visit(body, path.split("."), lambda d, k, n=name: d.__setitem__(n, d.pop(k)))
+        visit(body, path.split("."), _renamer(name))
     body = _integers(body)
     return kind.body(body) if kind.body else body
+
+
+def _renamer(name: str) -> Callable[[Json, str], None]:
+    def rename(container: Json, key: str) -> None:
+        container[name] = container.pop(key)
+
+    return rename
 
 
 def _wrap(container: Json, key: str) -> None:

@@ -1,4 +1,6 @@
-"""Certificate Manager. Declared, not run: the local front door is plain HTTP on loopback."""
+"""Certificate Manager. Declared, not run: the local front door is plain HTTP on
+loopback.
+"""
 
 from localcloud.types.base import Operation, ResourceType
 

@@ -42,7 +42,8 @@ def _role_outputs(inputs: Json, body: Json, path: str) -> Json:
 def _identity_outputs(inputs: Json, body: Json, path: str) -> Json:
     """Google's agent of an API in this project, named by the project's number."""
     project = path.split("/")[2]
-    email = f"service-{project}@gcp-sa-{inputs['service'].split('.')[0]}.iam.gserviceaccount.com"
+    api = inputs["service"].split(".")[0]
+    email = f"service-{project}@gcp-sa-{api}.iam.gserviceaccount.com"
     return {"email": email, "member": f"serviceAccount:{email}"}
 
 
