@@ -14,6 +14,7 @@ import gc
 import importlib
 import json
 import random
+import re
 import signal
 import socket
 import sys
@@ -91,6 +92,12 @@ def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> 
 
 def _answer(line: str, warm: Warm) -> dict[str, Any]:
     request = json.loads(line)
+    # Found out here: a fork that fails can tell nobody.
+    environment = request["env"].items()
+    if not all(isinstance(part, str) for pair in environment for part in pair):
+        raise ValueError("env must map strings to strings")
+    with open(request["log"], "ab"):
+        pass
     sock = _listen(request["env"]) if request.get("port") else None
     pid = os.fork()
     if pid == 0:
@@ -102,6 +109,15 @@ def _answer(line: str, warm: Warm) -> dict[str, Any]:
     return answer
 
 
+def _safe_answer(line: str, warm: Warm) -> dict[str, Any]:
+    """A bad request is answered; the template lives on."""
+    try:
+        return _answer(line, warm)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        found = re.search(r'"id":\s*"([^"]*)"', line)
+        return {"id": found[1] if found else "", "error": repr(error)}
+
+
 def main() -> None:
     """Serves requests until the end of input."""
     warm = _warm()
@@ -110,7 +126,7 @@ def main() -> None:
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         if line.strip():
-            print(json.dumps(_answer(line, warm)), flush=True)
+            print(json.dumps(_safe_answer(line, warm)), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ deliveries, `POST /twice` {"count": n} doubles them: what Pub/Sub may do.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import sys
@@ -41,10 +42,8 @@ class Subscription:
             if self.queue or loop.time() >= until:
                 break
             self.event.clear()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.event.wait(), 1.0)
-            except TimeoutError:
-                pass
         taken = []
         while self.queue and len(taken) < most:
             message = self.queue.popleft()

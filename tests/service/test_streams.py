@@ -233,33 +233,32 @@ async def test_lost_and_doubled_messages_are_repaired(world, name):
 async def test_a_watcher_that_does_not_read_gets_everything_later(world, name):
     region = world.regions["asia"]
     big = {"text": "x" * 900}
-    async with Client(region.url) as client, aiohttp.ClientSession() as session:
-        async with session.ws_connect(
-            region.url + "/v1/watch", max_msg_size=0
-        ) as socket:
-            for stream in range(20):
-                await socket.send_json(
-                    {
-                        "type": "watch",
-                        "stream": f"s{stream}",
-                        "collection": name,
-                        "vector": [1, 0],
-                        "threshold": 0.5,
-                    }
-                )
-            for _ in range(20):
-                assert (await socket.receive_json())["type"] == "watching"
-            for n in range(5):
-                await client.put(
-                    name, [item(f"{n}-{i}", metadata=big) for i in range(60)]
-                )
-            await asyncio.sleep(0.5)
-            seen = {}
-            async with asyncio.timeout(30):
-                while sum(map(len, seen.values())) < 20 * 300:
-                    message = await socket.receive_json()
-                    if message["type"] == "match":
-                        seen.setdefault(message["stream"], []).append(message)
+    async with (
+        Client(region.url) as client,
+        aiohttp.ClientSession() as session,
+        session.ws_connect(region.url + "/v1/watch", max_msg_size=0) as socket,
+    ):
+        for stream in range(20):
+            await socket.send_json(
+                {
+                    "type": "watch",
+                    "stream": f"s{stream}",
+                    "collection": name,
+                    "vector": [1, 0],
+                    "threshold": 0.5,
+                }
+            )
+        for _ in range(20):
+            assert (await socket.receive_json())["type"] == "watching"
+        for n in range(5):
+            await client.put(name, [item(f"{n}-{i}", metadata=big) for i in range(60)])
+        await asyncio.sleep(0.5)
+        seen = {}
+        async with asyncio.timeout(30):
+            while sum(map(len, seen.values())) < 20 * 300:
+                message = await socket.receive_json()
+                if message["type"] == "match":
+                    seen.setdefault(message["stream"], []).append(message)
     for matches in seen.values():
         events = [m["event_id"] for m in matches]
         assert len(events) == len(set(events)) == 300
@@ -295,10 +294,11 @@ async def test_a_wrong_message_is_refused_and_the_connection_lives(world, name):
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
         await socket.send_json(right)
         assert (await socket.receive_json())["type"] == "watching"
-        for given, code in WRONG:
-            if isinstance(given, dict) and "type" not in given:
-                given = {**right, "stream": "other", **given}
-            text = given if isinstance(given, str) else json.dumps(given)
+        for wrong, code in WRONG:
+            text = wrong
+            if isinstance(wrong, dict):
+                base = {} if "type" in wrong else {**right, "stream": "other"}
+                text = json.dumps({**base, **wrong})
             await socket.send_str(text)
             answer = await socket.receive_json()
             assert (answer["type"], answer["error"]["code"]) == ("error", code)
