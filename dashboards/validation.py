@@ -79,7 +79,7 @@ def check_alert(body: Mapping[str, Any]) -> None:
 
 
 def _parse(body: Mapping[str, Any], message: Any, place: str) -> None:
-    from google.protobuf import json_format  # type: ignore[import-untyped]
+    from google.protobuf import json_format
 
     try:
         json_format.ParseDict(dict(body), message)

@@ -1,14 +1,20 @@
 """Worlds that several tests look at, each recorded once."""
 
 import dataclasses
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-import recording
-from recording import Declare
 
-from topology import Catalogue, load
+# The monitor lies beside the tests, which are imported without a path of their own.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import recording  # noqa: E402
+from recording import Declare  # noqa: E402
+
+from topology import Catalogue, load  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
