@@ -98,10 +98,10 @@ async def read_feed(
     answer = await client.xread(keys, count=256, block=block)
     streams = answer.items() if isinstance(answer, dict) else answer or ()
     found = []
-    for key, entries in streams:
-        if entries and isinstance(entries[0], list):
-            # RESP3 wraps the entries of a stream in one more list.
-            entries = entries[0]
+    for key, answered in streams:
+        # RESP3 wraps the entries of a stream in one more list.
+        wrapped = bool(answered) and isinstance(answered[0], list)
+        entries = answered[0] if wrapped else answered
         changes = [decode(fields[b"c"])[0] for _, fields in entries]
         found.append((origins[key], changes))
     return found
