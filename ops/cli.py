@@ -20,6 +20,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Env = Annotated[str, typer.Option("--env", help="Environment: prod or local.")]
+Region = Annotated[
+    str | None, typer.Option("--region", help="Region whose front door is used.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable answer.")]
 
 
@@ -158,6 +161,109 @@ def env_command(
     target = engine.stack(env)
     engine.prepare(target)
     print(engine.shell_lines(engine.environment(target, offline=offline)))
+
+
+@app.command()
+def demo(
+    rounds: Annotated[
+        int, typer.Option(min=0, help="Rounds of the commentary; 0 goes on for ever.")
+    ] = 1,
+    sentence: Annotated[
+        str | None, typer.Option(help="Write this sentence instead of the commentary.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Match commentary from two regions, heard by forty standing queries elsewhere."""
+    from ops import demo as demonstration
+
+    if sentence is not None and not sentence.strip():
+        raise CommandError("--sentence is empty: write what is said", BAD_INPUT)
+    stream = sys.stderr if as_json else sys.stdout
+
+    def say(line: str) -> None:
+        print(line, file=stream, flush=True)
+
+    answer = demonstration.run(rounds, sentence, say)
+    if as_json:
+        show(answer)
+
+
+@app.command()
+def put(
+    collection: Annotated[str, typer.Argument(help="Collection to write to.")],
+    text: Annotated[
+        str | None, typer.Option(help="A sentence; without it, JSON lines from stdin.")
+    ] = None,
+    item_id: Annotated[str | None, typer.Option("--id")] = None,
+    region: Region = None,
+    create: Annotated[
+        bool, typer.Option(help="Make the collection if missing.")
+    ] = False,
+) -> None:
+    """Write vectors or sentences through a region's front door."""
+    from ops import data
+
+    items = data.items_from(text, item_id)
+    work = data.put(data.address(region), collection, items, create)
+    results = data.finish(work)
+    show(results)
+    if any("error" in result for result in results):
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def search(
+    collection: str,
+    text: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=1000)] = 10,
+    region: Region = None,
+) -> None:
+    """Search a collection through a region's front door."""
+    from ops import data
+
+    show(data.finish(data.search(data.address(region), collection, text, k)))
+
+
+@app.command()
+def watch(
+    collection: str,
+    text: Annotated[str, typer.Argument(help="What to listen for, in words.")],
+    threshold: Annotated[float, typer.Option(min=-1, max=1)] = 0.5,
+    region: Region = None,
+) -> None:
+    """Follow a standing query until interrupted."""
+    from ops import data
+
+    def tell(match: dict[str, Any]) -> None:
+        print(json.dumps(match), flush=True)
+
+    url = data.address(region)
+    data.finish(data.watch(url, collection, text, threshold, tell))
+
+
+@app.command()
+def fail(
+    kind: Annotated[
+        str, typer.Argument(help="region, service, worker, database or cache.")
+    ],
+    region: Annotated[str, typer.Argument()],
+    duration: Annotated[
+        str, typer.Option("--for", help="30s, 2m: it ends by itself.")
+    ] = "30s",
+    how: Annotated[str, typer.Option(help="kill or freeze.")] = "kill",
+) -> None:
+    """Break a part on purpose. It always comes back by itself."""
+    from localcloud.control.faults import parse_seconds
+    from localcloud.errors import WorldError
+    from ops import world
+
+    try:
+        seconds = parse_seconds(duration)
+    except WorldError as error:
+        raise CommandError(f"--for: {error}", BAD_INPUT) from error
+    body = {"kind": kind, "region": region, "how": how, "seconds": seconds}
+    answer = world.call("/console/faults", body)
+    print(f"{how} {answer['target']}: back in {seconds:g} s")
 
 
 def main() -> int:

@@ -27,6 +27,8 @@ from tools import toolchain
 
 Json = dict[str, Any]
 POLL_SECONDS = 0.05
+PLUGIN = "pulumi-resource-gcp from $PATH"
+"""The engine's warning about a plugin on PATH: here that is what was asked for."""
 IMAGE_INPUTS = ("service", "topology")
 """Folders that the container image is made of."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 from ops import engine
+from ops.engine import PLUGIN
 
 Json = dict[str, Any]
 OFFLINE = "offline, local provider"
@@ -46,10 +47,15 @@ def _step(step: Json) -> Json:
 
 def _diagnostics(plan: Json) -> list[Json]:
     return [
-        {"level": d["severity"], "message": d["message"].strip()}
+        {"level": d["severity"], "message": _text(d)}
         for d in plan.get("diagnostics") or ()
-        if d.get("severity") in ("error", "warning")
+        if d.get("severity") in ("error", "warning") and PLUGIN not in d["message"]
     ]
+
+
+def _text(diagnostic: Json) -> str:
+    text: str = diagnostic["message"].strip()
+    return text.removeprefix(f"{diagnostic['severity']}: ")
 
 
 def changed(answer: Json) -> list[Json]:

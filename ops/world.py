@@ -29,8 +29,6 @@ Json = dict[str, Any]
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 START_SECONDS = 30.0
-PLUGIN = "pulumi-resource-gcp from $PATH"
-"""The engine's warning about a plugin on PATH: here that is what was asked for."""
 
 
 def world() -> World:
@@ -169,7 +167,7 @@ class Progress:
         diagnostic = event.get("diagnosticEvent", {})
         if (
             diagnostic.get("severity") == "warning"
-            and PLUGIN not in diagnostic["message"]
+            and engine.PLUGIN not in diagnostic["message"]
         ):
             message = diagnostic["message"].strip()
             self._console.print(f"  {message}", markup=False, highlight=False)

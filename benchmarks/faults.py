@@ -1,0 +1,205 @@
+"""Faults under a writer: what is lost, what is doubled, and how long answers stay away.
+
+    python -m benchmarks.faults --rounds 10 [--kind service|database|region]
+
+Against the running world: a writer at 50 writes a second through one region's front door,
+watchers of every write in four regions. Each round breaks something for real (SIGKILL) and
+compares every acknowledged write with what each watcher was told. Exit 1 on any loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ops import world
+from service.client import Client, Query
+
+COLLECTION = "fault-rounds"
+DIMENSION = 16
+TARGET = "us-central1"
+WATCHERS = ("us-central1", "us-east1", "europe-west3", "asia-south1")
+RATE = 50.0
+BEFORE_SECONDS = 2.0
+AFTER_SECONDS = 4.0
+SETTLE_SECONDS = 60.0
+HOLD_SECONDS = {"service": 0.0, "database": 0.0, "region": 6.0}
+EVERYTHING = -1.0
+"""Threshold that every vector reaches."""
+
+
+@dataclass
+class Round:
+    """What one round saw."""
+
+    kind: str
+    acknowledged: dict[str, float] = field(default_factory=dict)
+    """Event id -> when it was acknowledged."""
+    refused: int = 0
+    outage: float = 0.0
+    """Seconds from the fault to the next acknowledged write that began after it."""
+
+
+async def writer(client: Client, state: Round, stop: asyncio.Event) -> None:
+    """Fifty writes a second, each on its own, each retried by the client."""
+    tasks: set[asyncio.Task[None]] = set()
+    generator = np.random.default_rng()
+    due = time.monotonic()
+    while not stop.is_set():
+        vector = generator.standard_normal(DIMENSION).tolist()
+        task = asyncio.create_task(write(client, vector, state))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        due += 1 / RATE
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+    await asyncio.gather(*tasks)
+
+
+async def write(client: Client, vector: list[float], state: Round) -> None:
+    event = uuid.uuid4().hex
+    item = {"id": event, "vector": vector, "event_id": event}
+    try:
+        result = (await client.put(COLLECTION, [item]))[0]
+    except Exception:
+        state.refused += 1
+        return
+    if "error" in result:
+        state.refused += 1
+    else:
+        state.acknowledged[event] = time.monotonic()
+
+
+async def outage(url: str, since: float) -> float:
+    """Seconds until a fresh write through the front door is acknowledged."""
+    async with Client(url, deadline=60) as client:
+        vector = [1.0] * DIMENSION
+        await client.put(COLLECTION, [{"id": "probe", "vector": vector}])
+    return time.monotonic() - since
+
+
+async def one(kind: str, urls: dict[str, str], heard: dict[str, Counter[str]]) -> Round:
+    """One round: write, break, write on, wait until all is heard."""
+    state, stop = Round(kind), asyncio.Event()
+    async with Client(urls[TARGET], deadline=60) as client:
+        writing = asyncio.create_task(writer(client, state, stop))
+        await asyncio.sleep(BEFORE_SECONDS)
+        began = time.monotonic()
+        fault = {"kind": kind, "region": TARGET, "how": "kill"}
+        await asyncio.to_thread(
+            world.call, "/console/faults", {**fault, "seconds": HOLD_SECONDS[kind]}
+        )
+        state.outage = await outage(urls[TARGET], began)
+        await asyncio.sleep(AFTER_SECONDS + HOLD_SECONDS[kind])
+        stop.set()
+        await writing
+    deadline = time.monotonic() + SETTLE_SECONDS
+    wanted = set(state.acknowledged)
+    while time.monotonic() < deadline:
+        if all(wanted <= set(told) for told in heard.values()):
+            break
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
+    return state
+
+
+async def stored(url: str, events: list[str]) -> int:
+    """How many of these items a region can give back."""
+    async with Client(url) as client:
+        found = 0
+        for event in events:
+            try:
+                await client.get(COLLECTION, event)
+                found += 1
+            except Exception:
+                continue
+        return found
+
+
+async def main(kinds: list[str], rounds: int) -> dict[str, Any]:
+    status = world.call("/console/world")
+    urls = {r["name"]: r["url"] for r in status["regions"]}
+    async with Client(urls[TARGET]) as client:
+        await client.create(COLLECTION, dimension=DIMENSION)
+    await asyncio.sleep(2)
+    heard: dict[str, Counter[str]] = {region: Counter() for region in WATCHERS}
+    clients = {region: Client(urls[region]) for region in WATCHERS}
+    watchings = {r: clients[r].watch([_everything(r)]) for r in WATCHERS}
+    tasks = [asyncio.create_task(_hear(watchings[r], heard[r])) for r in WATCHERS]
+    await asyncio.gather(*(w.ready() for w in watchings.values()))
+    report: dict[str, Any] = {}
+    for kind in kinds:
+        results = []
+        for number in range(rounds):
+            state = await one(kind, urls, heard)
+            results.append(_verdict(state, heard))
+            print(f"{kind} {number + 1}/{rounds}: {results[-1]}", flush=True)
+        report[kind] = _summary(results)
+        report[kind]["repeats"] = sum(w.repeats for w in watchings.values())
+        report[kind]["gaps"] = sum(len(w.gaps) for w in watchings.values())
+    for task in tasks:
+        task.cancel()
+    for region in WATCHERS:
+        await watchings[region].close()
+        await clients[region].close()
+    return report
+
+
+def _everything(region: str) -> Query:
+    vector = [1.0] + [0.0] * (DIMENSION - 1)
+    return Query(
+        stream=f"all-{region}",
+        collection=COLLECTION,
+        vector=vector,
+        threshold=EVERYTHING,
+    )
+
+
+async def _hear(watching: Any, told: Counter[str]) -> None:
+    async for match in watching:
+        told[match.event_id] += 1
+
+
+def _verdict(state: Round, heard: dict[str, Counter[str]]) -> dict[str, Any]:
+    missing = {r: len(set(state.acknowledged) - set(t)) for r, t in heard.items()}
+    doubled = {r: sum(n - 1 for n in t.values()) for r, t in heard.items()}
+    return {
+        "acknowledged": len(state.acknowledged),
+        "refused": state.refused,
+        "missing": sum(missing.values()),
+        "doubled": sum(doubled.values()),
+        "outage_s": round(state.outage, 2),
+    }
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    keys = ("acknowledged", "refused", "missing")
+    summary: dict[str, Any] = {k: sum(r[k] for r in results) for k in keys}
+    summary["doubled"] = results[-1]["doubled"]
+    outages = [r["outage_s"] for r in results]
+    summary["outage_s"] = {
+        "median": statistics.median(outages),
+        "max": max(outages),
+    }
+    return summary
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--kind", choices=sorted(HOLD_SECONDS), action="append")
+    given = parser.parse_args()
+    kinds = given.kind or ["service", "database", "region"]
+    answer = asyncio.run(main(kinds, given.rounds))
+    print(json.dumps(answer, indent=2))
+    bad = any(r["missing"] or r["doubled"] for r in answer.values())
+    sys.exit(1 if bad else 0)

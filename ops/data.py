@@ -1,0 +1,95 @@
+"""`meridian put`, `search`, `watch`: write and read through a region's front door."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import uuid
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ops import world
+from ops.errors import BAD_INPUT, FAILED, CommandError
+from service.client import Client, ClientError, Query
+
+Json = dict[str, Any]
+TEXT_DIMENSION = 384
+
+
+def address(region: str | None) -> str:
+    """Front door of a region; of the first one by default."""
+    regions = {r["name"]: r["url"] for r in world.call("/console/world")["regions"]}
+    name = region or next(iter(regions), None)
+    if name not in regions or not regions[name]:
+        text = (
+            f"region {name!r} is not here: {', '.join(sorted(regions)) or 'none yet'}"
+        )
+        raise CommandError(text, BAD_INPUT)
+    return str(regions[name])
+
+
+def finish(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run to the end; a refusal of the service becomes an error of the command."""
+    try:
+        return asyncio.run(work)
+    except ClientError as error:
+        code = BAD_INPUT if 400 <= error.status < 500 else FAILED
+        text = f"{error} ({error.code}, request {error.request_id})"
+        raise CommandError(text, code) from error
+
+
+async def put(url: str, collection: str, items: list[Json], create: bool) -> list[Json]:
+    """Write items; with `create`, the collection is made when it is missing."""
+    async with Client(url) as client:
+        if create:
+            vector = items[0].get("vector")
+            dimension = len(vector) if vector else TEXT_DIMENSION
+            await client.create(collection, dimension=dimension)
+        return await client.put(collection, items)
+
+
+def items_from(text: str | None, item_id: str | None) -> list[Json]:
+    """One item of `--text`, else JSON lines from standard input."""
+    if text:
+        return [
+            {
+                "id": item_id or uuid.uuid4().hex,
+                "text": text,
+                "metadata": {"text": text},
+            }
+        ]
+    items = []
+    for number, line in enumerate(sys.stdin, 1):
+        if line.strip():
+            try:
+                items.append(json.loads(line))
+            except ValueError as error:
+                text = f"standard input, line {number}: {error}: one JSON item a line"
+                raise CommandError(text, BAD_INPUT) from error
+    if not items:
+        raise CommandError("nothing to write: give --text or JSON lines", BAD_INPUT)
+    return items
+
+
+async def search(url: str, collection: str, text: str, k: int) -> list[Json]:
+    async with Client(url) as client:
+        return await client.search(collection, text=text, k=k)
+
+
+async def watch(
+    url: str, collection: str, text: str, threshold: float, tell: Callable[[Json], None]
+) -> None:
+    """Follow one standing query until interrupted."""
+    query = Query(stream=text, collection=collection, text=text, threshold=threshold)
+    async with Client(url) as client:
+        async for match in client.watch([query]):
+            tell(
+                {
+                    "id": match.id,
+                    "score": round(match.score, 4),
+                    "written_in": match.written_in,
+                    "region": match.region,
+                    "metadata": match.metadata,
+                }
+            )
