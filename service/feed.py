@@ -40,8 +40,13 @@ class _Auth(CredentialProvider):
         return (password,) if password else ()
 
 
-async def open_redis(settings: Settings, google: Google) -> redis.asyncio.Redis:
-    """A client of this region's Redis; it connects at its first command."""
+async def open_redis(
+    settings: Settings, google: Google, *, patience: float = 2.0
+) -> redis.asyncio.Redis:
+    """A client of this region's Redis; it connects at its first command.
+
+    A command that takes longer than `patience` seconds fails.
+    """
     options: dict[str, object] = {}
     if settings.redis_instance and settings.metadata_host:
         options["credential_provider"] = _Auth(google)
@@ -51,7 +56,7 @@ async def open_redis(settings: Settings, google: Google) -> redis.asyncio.Redis:
         host=settings.redis_host,
         port=settings.redis_port,
         socket_connect_timeout=2,
-        socket_timeout=10,
+        socket_timeout=patience,
         retry=Retry(NoBackoff(), 0),
         **options,  # type: ignore[arg-type]
     )

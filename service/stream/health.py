@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -39,12 +40,19 @@ class Health:
         settings, google = self._instance.settings, self._instance.google
         client = await open_redis(settings, google)
         try:
-            while True:
-                await asyncio.gather(self._check_database(), self._check_redis(client))
-                busy = self._instance.lanes.followed or not self._started
-                await asyncio.sleep(1.0 if busy else 2.5)
+            # Apart: a Redis that hangs must not keep the database from being read.
+            await asyncio.gather(
+                self._repeat(self._check_database),
+                self._repeat(lambda: self._check_redis(client)),
+            )
         finally:
             await client.aclose()
+
+    async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await check()
+            busy = self._instance.lanes.followed or not self._started
+            await asyncio.sleep(1.0 if busy else 2.5)
 
     async def _check_database(self) -> None:
         try:

@@ -25,6 +25,8 @@ _PATIENCE = 0.15
 _ASK_AFTER = 2.0
 """Seconds this region's Postgres may take to replay before the origin is asked."""
 _SEED_SECONDS = 900
+_BLOCK = 5000
+"""Milliseconds a read of the feed waits for changes."""
 _DATABASE_AWAY = (*GONE, asyncpg.PostgresError)
 
 
@@ -118,13 +120,14 @@ class Lanes:
 
     async def _follow(self, lane: Lane) -> None:
         """Reads the feed for ever; without Redis `pulse` fills what comes."""
-        client = await open_redis(self._settings, self._google)
+        patience = _BLOCK / 1000 + 2
+        client = await open_redis(self._settings, self._google, patience=patience)
         try:
             while True:
                 try:
                     after = lane.read_from()
                     for origin, changes in await read_feed(
-                        client, lane.number, after, 5000
+                        client, lane.number, after, _BLOCK
                     ):
                         lane.fed[origin] = changes[-1].position
                         lane.offer(origin, changes)

@@ -22,17 +22,17 @@ class Feeder:
     def __init__(self, client: Redis, reader: Reader) -> None:
         self._client = client
         self._reader = reader
-        self._whole = asyncio.Event()
         self._broken = asyncio.Event()
         self._broken.set()
 
     async def feed(self, changes: list[Change]) -> None:
-        """Appends changes of one lane, in order."""
+        """Appends changes of one lane, in order; while Redis is away, nothing."""
+        if self._broken.is_set():
+            return
         try:
             await feed(self._client, changes)
         except AWAY as error:
-            if not self._broken.is_set():
-                log("WARNING", "redis away", error=type(error).__name__)
+            log("WARNING", "redis away", error=type(error).__name__)
             self._broken.set()
 
     async def run(self) -> None:
@@ -40,8 +40,9 @@ class Feeder:
         while True:
             await self._broken.wait()
             try:
-                await self._client.ping()
+                await self._refill()
                 self._broken.clear()
+                # What was left out while the first one ran.
                 await self._refill()
             except (*AWAY, *GONE, asyncpg.PostgresError):
                 self._broken.set()

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import math
+import os
+import signal
 import uuid
 from pathlib import Path
 
@@ -169,6 +171,20 @@ async def redis_of_every_region(round_):
         region.redis.wipe()
 
 
+async def frozen_redis_of_paris(round_):
+    child = round_.world.regions["paris"].redis.process.child
+    child.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(3)
+    child.send_signal(signal.SIGCONT)
+
+
+async def frozen_worker_of_europe(round_):
+    pid = round_.world.regions["europe"].worker["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(2)
+    os.kill(pid, signal.SIGCONT)
+
+
 async def whole_region_of_asia(round_):
     region = round_.world.regions["asia"]
     region.kill("instance")
@@ -192,6 +208,8 @@ FAULTS = [
     primary_of_europe,
     replica_of_paris,
     redis_of_every_region,
+    frozen_redis_of_paris,
+    frozen_worker_of_europe,
     whole_region_of_asia,
 ]
 
