@@ -2,9 +2,10 @@
 
     python -m benchmarks.faults --rounds 10 [--kind service|database|region]
 
-Against the running world: a writer at 50 writes a second through one region's front door,
-watchers of every write in four regions. Each round breaks something for real (SIGKILL) and
-compares every acknowledged write with what each watcher was told. Exit 1 on any loss.
+Against the running world: a writer at 50 writes a second through one region's front
+door, watchers of every write in four regions. Each round breaks something for real
+(SIGKILL) and compares every acknowledged write with what each watcher was told.
+Exit 1 on any loss.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.errors import BAD_INPUT, FAILED, FINDINGS, CommandError
+from ops.errors import BAD_INPUT, DONE, FAILED, FINDINGS, CommandError
 
 app = typer.Typer(
     name="meridian",
@@ -266,23 +266,45 @@ def fail(
     print(f"{how} {answer['target']}: back in {seconds:g} s")
 
 
+secret_app = typer.Typer(no_args_is_help=True, help="Secret versions.")
+image_app = typer.Typer(no_args_is_help=True, help="The service's image.")
+app.add_typer(secret_app, name="secret")
+app.add_typer(image_app, name="image")
+
+
+@secret_app.command("put")
+def secret_put(name: str, env: Env = "local") -> None:
+    """Add a version from standard input. It never passes through Pulumi."""
+    from ops import secret
+
+    print(secret.put(env, name, secret.read_value()))
+
+
+@image_app.command("build")
+def image_build(as_json: AsJson = False) -> None:
+    """Build the image (buildah) or take the digest of the service's tree."""
+    from ops import image
+
+    answer = image.build()
+    if as_json:
+        show(answer)
+    else:
+        print(f"{answer['digest']}\n{answer['note']}")
+
+
 def main() -> int:
-    """Entry point; the exit code."""
+    """Entry point; the exit code (see `ops.errors`)."""
     from topology.errors import CatalogueError
 
     try:
-        app(standalone_mode=False)
+        app()
     except CatalogueError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.code
-    except typer.Exit as stop:
-        return stop.exit_code
-    except typer.Abort:
-        return FAILED
     except KeyboardInterrupt:
         print("interrupted: run it again, it goes on where it stopped", file=sys.stderr)
         return FAILED
-    return 0
+    return DONE

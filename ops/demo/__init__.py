@@ -69,7 +69,7 @@ class Verdict:
 
 
 def run(rounds: int, sentence: str | None, say: Callable[[str], None]) -> Json:
-    """Run the demonstration; raises `CommandError` when anything was lost or doubled."""
+    """Run it; raises `CommandError` when anything was lost or doubled."""
     return asyncio.run(_run(rounds, sentence, say))
 
 
