@@ -5,7 +5,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
 import asyncpg
 import orjson
@@ -74,7 +73,7 @@ class App:
         elsewhere = False
         route = "other"
         try:
-            route, work = self._route(scope["method"], scope["path"])
+            route, work = self._route(scope["method"], scope["path"], request_id)
             body = (
                 await self._body(scope, receive) if scope["method"] == "POST" else b""
             )
@@ -113,14 +112,14 @@ class App:
         metrics.http_seconds.labels(route).observe(time.perf_counter() - started)
 
     def _route(
-        self, method: str, path: str
+        self, method: str, path: str, request_id: str
     ) -> tuple[str, Callable[[bytes], Awaitable[Answer]]]:
         """Name and work of a route; raises ServiceError for what is not there."""
         instance = self._instance
         found: dict[str, Callable[[Any], Awaitable[Any]]]
         if matched := _COLLECTION.match(path):
-            name, rest = unquote(matched[1]), matched[2]
-            label, found = self._collection_routes(name, rest)
+            # uvicorn has decoded the path.
+            label, found = self._collection_routes(matched[1], matched[2], request_id)
         elif path == "/v1/collections":
             label = "collections"
             found = {"POST": instance.create, "GET": lambda _: instance.collections()}
@@ -144,17 +143,17 @@ class App:
         return label, lambda body: _answer(work, body, method)
 
     def _collection_routes(
-        self, name: str, rest: str
+        self, name: str, rest: str, request_id: str
     ) -> tuple[str, dict[str, Callable[[Any], Awaitable[Any]]]]:
         instance = self._instance
         if rest == ":search":
             return "search", {"POST": lambda b: instance.search(name, b)}
         if rest == "/items:upsert":
-            return "upsert", {"POST": lambda b: instance.upsert(name, b)}
+            return "upsert", {"POST": lambda b: instance.upsert(name, b, request_id)}
         if rest == "/items:delete":
-            return "delete", {"POST": lambda b: instance.delete(name, b)}
+            return "delete", {"POST": lambda b: instance.delete(name, b, request_id)}
         if rest.startswith("/items/") and len(rest) > len("/items/"):
-            item = unquote(rest.removeprefix("/items/"))
+            item = rest.removeprefix("/items/")
             return "item", {"GET": lambda _: instance.item(name, item)}
         if rest == "":
             return "collection", {"GET": lambda _: instance.describe(name)}

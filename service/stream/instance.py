@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
+import hashlib
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -148,14 +148,14 @@ class Instance:
         self.lanes.learn(found)
         return found
 
-    async def upsert(self, name: str, given: object) -> dict[str, Any]:
+    async def upsert(self, name: str, given: object, request_id: str) -> dict[str, Any]:
         """Stores items; each has its own result."""
         definition = await self.definition(name)
         items = self._items(parse(Upsert, given).items)
-        prepared = await self._prepare(definition, items)
+        prepared = await self._prepare(definition, items, request_id)
         return await self._write(name, "upsert", items, prepared)
 
-    async def delete(self, name: str, given: object) -> dict[str, Any]:
+    async def delete(self, name: str, given: object, request_id: str) -> dict[str, Any]:
         """Deletes items; each has its own result."""
         await self.definition(name)
         items = self._items(parse(Delete, given).items)
@@ -163,7 +163,7 @@ class Instance:
         for n, entry in enumerate(items):
             try:
                 one = parse(DeleteItem, entry, f"body.items[{n}]")
-                event = one.event_id or uuid.uuid4().hex
+                event = one.event_id or _event_id(request_id, n, entry)
                 prepared.append(Pending(event, name, one.id, "delete", None, "{}"))
             except ServiceError as error:
                 prepared.append(error)
@@ -182,7 +182,7 @@ class Instance:
         return items
 
     async def _prepare(
-        self, definition: Definition, items: list[Any]
+        self, definition: Definition, items: list[Any], request_id: str
     ) -> list[Pending | ServiceError]:
         prepared: list[Pending | ServiceError] = []
         texts: dict[int, str] = {}
@@ -203,7 +203,7 @@ class Instance:
                     vector = parse_vector(
                         one.vector, definition.dimension, f"{where}.vector"
                     ).tobytes()
-                event = one.event_id or uuid.uuid4().hex
+                event = one.event_id or _event_id(request_id, n, entry)
                 prepared.append(
                     Pending(event, definition.name, one.id, "upsert", vector, metadata)
                 )
@@ -365,3 +365,14 @@ class Instance:
                 raise ServiceError("wrong_type", f"body.texts[{n}]: send a sentence.")
         vectors = await self.embedder.embed(texts)
         return {"vectors": [v.tolist() for v in vectors]}
+
+
+def _event_id(request_id: str, n: int, entry: Any) -> str:
+    """The same for the same item of the same request, wherever it is sent again.
+
+    A load balancer that tries another region keeps the request's id. The item is
+    part of it, because some clients use one request id for everything.
+    """
+    digest = hashlib.blake2b(orjson.dumps(entry), digest_size=16)
+    digest.update(f"/{n}/{request_id}".encode())
+    return digest.hexdigest()

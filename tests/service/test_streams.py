@@ -168,6 +168,31 @@ async def test_a_retry_through_another_hub_is_told_once(world, name):
             await one.close()
 
 
+async def test_a_request_repeated_in_another_region_is_one_event(world, name):
+    """What a load balancer does after a 503: same body, same request id."""
+    query = Query(stream="s", collection=name, vector=[1, 0], threshold=0.5)
+    path = f"/v1/collections/{name}/items:upsert"
+    asia, europe = world.regions["asia"], world.regions["europe"]
+    async with Client(asia.url) as client, aiohttp.ClientSession() as session:
+        watching = client.watch([query])
+        await watching.ready()
+        for n in range(3):
+            headers = {"x-request-id": f"request-{name}"}
+            for region in (asia, europe):
+                body = {"items": [item(n), item(f"{n}b")]}
+                async with session.post(
+                    region.url + path, json=body, headers=headers
+                ) as answer:
+                    assert answer.status == 200
+        found = await take(watching, 6)
+        assert {m.id for m in found} == {
+            f"i{n}{b}" for n in range(3) for b in ("", "b")
+        }
+        await nothing_more(watching)
+        assert watching.repeats == 0
+        await watching.close()
+
+
 async def test_a_token_that_the_log_no_longer_holds_gives_a_gap(world, name):
     region = world.regions["europe"]
     query = Query(stream="s", collection=name, vector=[1, 0], threshold=0.5)
