@@ -86,7 +86,7 @@ def started(kind: ResourceType, row: Row, verb: str, name: str) -> Json:
             return {
                 "kind": "sql#operation",
                 "name": number,
-                "operationType": verb.upper(),
+                "operationType": _sql_verb(row, verb),
                 "status": "PENDING",
                 "selfLink": f"{SQL_LINK}{name}",
                 "targetId": target,
@@ -107,6 +107,11 @@ def started(kind: ResourceType, row: Row, verb: str, name: str) -> Json:
                 "insertTime": now(),
                 "startTime": now(),
             }
+
+
+def _sql_verb(row: Row, verb: str) -> str:
+    replica = verb == "create" and row.body.get("masterInstanceName")
+    return "CREATE_REPLICA" if replica else verb.upper()
 
 
 def finished(kind: ResourceType, body: Json, failure: str | None) -> Json:

@@ -9,6 +9,8 @@ SOURCE = "certificatemanager v1 discovery; gcp.md 1.2"
 BASE = "v1/projects/{project}/locations/{location}"
 DROP = frozenset({"deletionPolicy", "location", "name", "project"})
 FIXED = frozenset({"location", "name", "project"})
+MAP_DROP = DROP - {"location"}
+MAP_FIXED = FIXED - {"location"}
 
 TYPES = (
     ResourceType(
@@ -38,8 +40,8 @@ TYPES = (
         source=SOURCE,
         id_param="certificateMapId",
         operation=Operation.LONG_RUNNING,
-        drop=DROP,
-        replace=FIXED,
+        drop=MAP_DROP,
+        replace=MAP_FIXED,
     ),
     ResourceType(
         token="gcp:certificatemanager/certificateMapEntry:CertificateMapEntry",
@@ -48,7 +50,7 @@ TYPES = (
         source=SOURCE,
         id_param="certificateMapEntryId",
         operation=Operation.LONG_RUNNING,
-        drop=DROP | {"map"},
-        replace=FIXED | {"hostname", "map", "matcher"},
+        drop=MAP_DROP | {"map"},
+        replace=MAP_FIXED | {"hostname", "map", "matcher"},
     ),
 )

@@ -3,11 +3,8 @@
 from localcloud.types.base import Json, Operation, ResourceType
 
 SOURCE = "run.googleapis.com v2 discovery; defaults: gcp-http-goldens runservicebasic; pulumi_gcp 10.2.0 cloudrunv2"
-RENAME = {
-    "template.containers[].envs": "env",
-    "template.containers[].volumeMounts": "volumeMounts",
-    "traffics": "traffic",
-}
+CONTAINERS = {"template.containers[].envs": "env"}
+RENAME = {**CONTAINERS, "traffics": "traffic"}
 WRAP = frozenset({"template.containers[].ports"})
 DROP = frozenset(
     {"deletionProtection", "deletionPolicy", "location", "name", "project"}
@@ -65,7 +62,7 @@ TYPES = (
         id_param="workerPoolId",
         operation=Operation.LONG_RUNNING,
         kind="google.cloud.run.v2.WorkerPool",
-        rename=RENAME,
+        rename=CONTAINERS,
         drop=DROP,
         replace=frozenset({"location", "name", "project"}),
         defaults=_worker_defaults,
