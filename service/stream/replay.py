@@ -15,6 +15,8 @@ from service.stream.standing import Listener, Standing, Stream, rows_of
 from service.telemetry import log
 
 _BATCH = 200
+_GATHER = 0.02
+"""Seconds that streams are gathered before the first pass."""
 
 
 class Replay:
@@ -34,35 +36,51 @@ class Replay:
         self._listener = listener
         self._kernel = kernel
         self._streams: set[Stream] = set()
+        self._arrived: set[Stream] = set()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, streams: list[Stream]) -> None:
         """Takes streams whose `positions` say where they stand."""
-        self._streams.update(streams)
+        self._arrived.update(streams)
         if streams and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._run())
 
     def drop(self, stream: Stream) -> None:
         """Forgets a stream."""
         self._streams.discard(stream)
+        self._arrived.discard(stream)
 
     def close(self) -> None:
         """Ends the work: the connection is gone."""
         self._streams.clear()
+        self._arrived.clear()
         if self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
-        while self._streams:
+        # A client that resumes sends its streams one after another.
+        await asyncio.sleep(_GATHER)
+        while self._streams or self._arrived:
+            if not self._streams:
+                self._gather()
             try:
                 if not self._listener.has_credit:
                     await asyncio.sleep(0.05)
                 elif not await self._step():
                     # Ahead of this region, or its database behind: wait for it.
+                    self._gather()
                     await asyncio.sleep(0.02)
             except (*GONE, asyncpg.PostgresError) as error:
                 log("WARNING", "replay waits", error=type(error).__name__)
                 await asyncio.sleep(0.5)
+
+    def _gather(self) -> None:
+        """Takes in what arrived, between two passes over the log and not within.
+
+        Joining at once would begin the pass again for each stream.
+        """
+        self._streams |= self._arrived
+        self._arrived.clear()
 
     async def _step(self) -> bool:
         """One batch of each origin; says whether anything moved."""

@@ -27,6 +27,7 @@ CREDIT_BYTES = 256 * 1024
 _GOAWAY_SECONDS = (50 * 60.0, 58 * 60.0)
 _GRACE = 5.0
 _WINDOW_SECONDS = 7200
+_FLOOR_SECONDS = 1.0
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -86,6 +87,7 @@ class Connection:
         self._queued = 0
         self._wake = asyncio.Event()
         self._closing = False
+        self._floor: dict[tuple[str, int], tuple[float, Position | None]] = {}
 
     async def run(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Serves the connection to its end."""
@@ -332,7 +334,7 @@ class Connection:
             here = positions.get(origin, START)
             if here >= lane.sequencers[origin].position:
                 continue
-            oldest = await self._instance.reader.oldest(origin, lane.number)
+            oldest = await self._oldest(origin, lane.number)
             if oldest is None:
                 oldest = lane.sequencers[origin].position
                 oldest = Position(oldest.epoch, oldest.seq + 1)
@@ -341,6 +343,15 @@ class Connection:
                 gaps.append({"origin": origin, "after": [*here], "before": [*oldest]})
                 positions = {**positions, origin: before}
         return positions, gaps
+
+    async def _oldest(self, origin: str, lane: int) -> Position | None:
+        """First position in the log; one answer serves all streams of a resume."""
+        known = self._floor.get((origin, lane))
+        if known is None or known[0] < time.monotonic():
+            found = await self._instance.reader.oldest(origin, lane)
+            known = (time.monotonic() + _FLOOR_SECONDS, found)
+            self._floor[origin, lane] = known
+        return known[1]
 
     def _drop(self, name: str) -> None:
         stream = self.streams.pop(name, None)
