@@ -47,7 +47,9 @@ async def open_redis(
 
     A command that takes longer than `patience` seconds fails.
     """
-    options: dict[str, object] = {}
+    # Telling Redis the library's version reads the metadata of every installed
+    # package, in each process.
+    options: dict[str, object] = {"driver_info": None}
     if settings.redis_instance and settings.metadata_host:
         options["credential_provider"] = _Auth(google)
     if settings.redis_tls:

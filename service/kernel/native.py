@@ -3,7 +3,7 @@
 import ctypes
 import os
 import platform
-from functools import cached_property
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class NativeIndex(ReferenceIndex):
         super().__init__(dimension)
         self._library = library
         self._coded = dimension >= _NARROW
+        self._growing = threading.Lock()
+        self._kept: tuple[_Table, list[Any]] | None = None
         self._width = max(64, 1 << (dimension - 1).bit_length())
         if self._coded:
             capacity = len(self.rows)
@@ -64,6 +66,10 @@ class NativeIndex(ReferenceIndex):
 
     def _table(self) -> tuple[_Table, list[Any]]:
         """The table of now, and the arrays that it points into."""
+        with self._growing:
+            return self._made_table()
+
+    def _made_table(self) -> tuple[_Table, list[Any]]:
         arrays = [self._signs, self.rows, self._codes, self._factors]
         arrays += [self.thresholds, self.alive]
         scale, spread, ones = (row.ctypes.data for row in self._factors)
@@ -82,29 +88,28 @@ class NativeIndex(ReferenceIndex):
         )
         return table, arrays
 
-    @cached_property
-    def _put(self) -> Any:
-        return self._library.meridian_put
-
     def _store(self, slot: int, row: Floats) -> None:
         if not self._coded:
             super()._store(slot, row)
             return
         row = numpy.ascontiguousarray(row, numpy.float32)
-        table, _ = self._cached_table()
-        self._put(ctypes.byref(table), slot, row.ctypes.data, self._scratch.ctypes.data)
-
-    def _cached_table(self) -> tuple[_Table, list[Any]]:
-        """Making the table costs more than storing a row: it is kept until growth."""
-        kept = self.__dict__.get("_kept")
-        if kept is None:
-            kept = self.__dict__["_kept"] = self._table()
-        return kept  # type: ignore[no-any-return]
+        # Making the table costs more than storing a row: it is kept until growth.
+        if self._kept is None:
+            self._kept = self._table()
+        self._library.meridian_put(
+            ctypes.byref(self._kept[0]),
+            slot,
+            row.ctypes.data,
+            self._scratch.ctypes.data,
+        )
 
     def _grow(self, capacity: int) -> None:
-        super()._grow(capacity)
-        self.__dict__.pop("_kept", None)
-        if self._coded:
+        # A search in another thread must not see some arrays old and some new.
+        with self._growing:
+            super()._grow(capacity)
+            self._kept = None
+            if not self._coded:
+                return
             self._codes = _grown(self._codes, capacity * self._width // 64)
             factors = numpy.zeros((3, capacity), numpy.float32)
             factors[:, : self._factors.shape[1]] = self._factors

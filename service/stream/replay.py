@@ -1,7 +1,6 @@
 """Brings the streams of one connection from a position up to live."""
 
 import asyncio
-from collections.abc import Callable
 
 import asyncpg
 
@@ -188,6 +187,3 @@ class Replay:
             for event, origin, position in rows:
                 found[event].append((origin, position))
         return found
-
-
-Starter = Callable[[Listener, Lane], Replay]

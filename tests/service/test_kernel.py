@@ -1,6 +1,7 @@
 """Every kernel against plain numpy arithmetic."""
 
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy
@@ -142,6 +143,33 @@ def test_a_minimum_leaves_lower_scores_out(kernel):
     slots, scores = index.search(numpy.array([1, 0], numpy.float32), 100, 7.0)
     assert scores.tolist() == [9, 8, 7]
     assert len(slots) == 3
+
+
+def test_searching_in_threads_while_rows_are_added_is_safe(kernel):
+    index = kernel.index(32)
+    rng = numpy.random.default_rng(5)
+    rows = rng.normal(size=(6000, 32)).astype(numpy.float32)
+    done = threading.Event()
+    failures = []
+
+    def search():
+        while not done.is_set():
+            with index.reading():
+                slots, scores = index.search(rows[0], 5, -numpy.inf)
+            exact = rows[slots] @ rows[0]
+            if not numpy.allclose(scores, exact, rtol=1e-4, atol=1e-4):
+                failures.append((slots, scores, exact))
+
+    index.add(rows[0])
+    threads = [threading.Thread(target=search) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for row in rows[1:]:
+        index.add(row)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
 
 
 def test_a_zero_vector_scores_nothing_and_survives():
