@@ -85,8 +85,6 @@ def environment(target: Stack, *, offline: bool) -> dict[str, str]:
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(WORK / "passphrase"),
         "PULUMI_OPTION_CONFIG_FILE": str(target.config),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # Without it the CLI has no --event-log.
-        "PULUMI_DEBUG_COMMANDS": "true",
     }
     if offline:
         values["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
@@ -224,7 +222,9 @@ def run(
     on_event: Callable[[Json], None] | None = None,
 ) -> str:
     """Run `pulumi` to its end; its standard output. Engine events go to `on_event`."""
+    # Without debug commands the CLI has no --event-log.
     values = {**os.environ, **environment(target, offline=offline), **(extra or {})}
+    values["PULUMI_DEBUG_COMMANDS"] = "true"
     folder = WORK / "events"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

@@ -1,0 +1,128 @@
+"""A clone of the working tree in a folder of its own, and its world."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST_SECONDS = 240
+
+
+class Clone:
+    """One clone; commands run in it as a user would run them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def make(cls, root: Path) -> Clone:
+        """Copy what git would carry: tracked and new files, none that is ignored."""
+        line = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(line, cwd=ROOT, capture_output=True, check=True).stdout
+        for name in filter(None, listed.decode().split("\0")):
+            if (ROOT / name).is_file():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, root / name)
+        return cls(root)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.root)}
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a `meridian` command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops", *words],
+            cwd=self.root,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(
+        self, *words: str, code: int = 0, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a `meridian` command and hold it to its exit code."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ops", *words],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            input=stdin,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+        assert done.returncode == code, f"{words}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def pulumi(self, *words: str, env: str = "local") -> str:
+        """Run plain `pulumi` with the lines of `meridian env`."""
+        script = (
+            f'eval "$({sys.executable} -m ops env --env {env} --offline)"; exec "$@"'
+        )
+        folder = self.root / "stacks" / "local" if env == "local" else self.root
+        line = ["bash", "-c", f'cd "$MERIDIAN_TEST_ROOT"; {script}', "-", "pulumi"]
+        done = subprocess.run(
+            [*line, *words, "--non-interactive", "--cwd", str(folder)],
+            env={**self.environment, "MERIDIAN_TEST_ROOT": str(self.root)},
+            capture_output=True,
+            text=True,
+            timeout=LONGEST_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def processes(self) -> list[str]:
+        """Command lines of live processes that belong to this clone."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                variables = (folder / "environ").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            ours = str(self.root) in line or f"={self.root}" in variables
+            if ours and int(folder.name) != os.getpid():
+                found.append(f"{folder.name} {line[:150]}")
+        return found
+
+    def wait(self, what: Any, seconds: float = 60.0) -> Any:
+        """Poll until `what()` is true; its last value."""
+        deadline = time.monotonic() + seconds
+        while not (value := what()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert value, "did not happen in time"
+        return value
+
+    def down(self) -> None:
+        self.run("down")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose world is up; taken down at the end, whatever happened."""
+    made = Clone.make(tmp_path_factory.mktemp("clone"))
+    try:
+        made.run("up")
+        yield made
+    finally:
+        made.down()
+        left = made.processes()
+        assert left == [], left

@@ -1,0 +1,107 @@
+"""Killed at any moment, `up` converges when it is run again; two clones do not meet."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.world.conftest import Clone
+
+MOMENTS = (0.7, 2.5, 5.0, 8.0)
+"""Seconds after which a first `up` is killed; each clone is shifted by a little."""
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Clone]:
+    made = Clone.make(tmp_path / "clone")
+    try:
+        yield made
+    finally:
+        made.down()
+        assert made.processes() == []
+
+
+def locks(clone: Clone) -> list[Path]:
+    return list((clone.root / ".meridian/state/.pulumi/locks").rglob("*.json"))
+
+
+def pending(clone: Clone) -> list[dict]:
+    text = clone.pulumi("stack", "export", "-s", "local")
+    return json.loads(text)["deployment"].get("pending_operations") or []
+
+
+def objects(clone: Clone) -> list[tuple[str, str]]:
+    file = clone.root / ".meridian/world/state/control.sqlite"
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as db:
+        return db.execute("SELECT token, path FROM resource").fetchall()
+
+
+def test_up_killed_again_and_again_converges(fresh: Clone) -> None:
+    generator = random.Random(os.urandom(8))
+    for moment in MOMENTS:
+        process = fresh.start("up")
+        time.sleep(moment + generator.random())
+        sign = generator.choice([signal.SIGKILL, signal.SIGINT])
+        os.killpg(process.pid, sign)
+        process.wait()
+    fresh.run("up")
+    preview = fresh.json("preview")
+    assert set(preview["summary"]) == {"same"}
+    assert locks(fresh) == []
+    assert pending(fresh) == []
+    declared = [s for s in preview["steps"] if s["type"].startswith("gcp:")]
+    members = [s for s in declared if "Member" in s["type"]]
+    found = objects(fresh)
+    assert len(found) == len(declared) - len(members), "one object per declaration"
+    plugins = [p for p in fresh.processes() if "localcloud.provider" in p]
+    fresh.wait(lambda: not [p for p in plugins if p in fresh.processes()], 10)
+    ready = sum(r["ready"] for r in fresh.json("status")["regions"])
+    assert ready == 15
+
+
+def test_a_second_up_meanwhile_is_told_to_wait(fresh: Clone) -> None:
+    process = fresh.start("up")
+    time.sleep(1.5)
+    refused = fresh.run("up", code=1)
+    assert "another `meridian up` or `down` of this clone is at work" in refused.stderr
+    assert process.wait() == 0
+
+
+def test_two_clones_run_side_by_side(fresh: Clone, tmp_path: Path) -> None:
+    other = Clone.make(tmp_path / "other")
+    try:
+        first, second = fresh.start("up", "--json"), other.start("up", "--json")
+        outputs = [p.communicate()[0] for p in (first, second)]
+        assert (first.returncode, second.returncode) == (0, 0), outputs
+        pages = []
+        for clone in (fresh, other):
+            regions = clone.json("status")["regions"]
+            assert sum(r["ready"] for r in regions) == 15
+            pages.append({r["url"] for r in regions})
+        assert pages[0].isdisjoint(pages[1])
+    finally:
+        other.down()
+        assert other.processes() == []
+
+
+def test_a_foreign_lock_is_refused_and_a_dead_one_removed(fresh: Clone) -> None:
+    fresh.run("preview")
+    folder = fresh.root / ".meridian/state/.pulumi/locks/organization/meridian/local"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = {"pid": 1, "username": "somebody", "hostname": "elsewhere", "timestamp": "t"}
+    (folder / "x.json").write_text(json.dumps(lock))
+    refused = fresh.run("up", code=1)
+    assert "locked by process 1 of somebody on elsewhere" in refused.stderr
+    dead = {**lock, "pid": 2**22 - 3, "hostname": os.uname().nodename}
+    (folder / "x.json").write_text(json.dumps(dead))
+    up = fresh.run("up")
+    assert "lock of the dead process" in up.stdout
+    assert locks(fresh) == []

@@ -1,0 +1,207 @@
+"""The whole world on the real engine: up, change, faults, secrets, down."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from tests.world.conftest import Clone
+
+REGIONS = 15
+PLANTED = 20
+
+
+def changed(preview: dict) -> list[dict]:
+    return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
+
+
+def test_fifteen_regions_are_ready(clone: Clone) -> None:
+    status = clone.json("status")
+    assert [r["name"] for r in status["regions"] if r["ready"]].__len__() == REGIONS
+    roles = [r["role"] for r in status["regions"]]
+    assert (roles.count("hub"), roles.count("regional")) == (5, 10)
+    kinds = {part["kind"] for part in status["parts"]}
+    assert {"sql", "redis", "run", "envoy", "prometheus"} <= kinds
+    assert all(part["healthy"] for part in status["parts"])
+
+
+def test_a_preview_after_up_is_empty_twice(clone: Clone) -> None:
+    for _ in range(2):
+        preview = clone.json("preview")
+        assert changed(preview) == []
+        assert preview["summary"] == {"same": len(preview["steps"])}
+
+
+def test_up_with_nothing_to_do_restarts_nothing(clone: Clone) -> None:
+    before = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    clone.run("up")
+    after = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    assert before == after
+
+
+def test_ten_replicas_stream_from_five_primaries(clone: Clone) -> None:
+    status = clone.json("status")
+    names = {p["name"] for p in status["parts"] if p["kind"] == "sql"}
+    folder = clone.root / ".meridian" / "world" / "sql"
+    standby = {
+        n for n in names if (folder / n.split("/")[1] / "data/standby.signal").exists()
+    }
+    assert (len(names), len(standby)) == (REGIONS, 10)
+    senders = [p for p in _process_titles() if "walsender" in p and "streaming" in p]
+    receivers = [
+        p for p in _process_titles() if "walreceiver" in p and "streaming" in p
+    ]
+    assert len(senders) >= 10
+    assert len(receivers) >= 10
+
+
+def _process_titles() -> list[str]:
+    line = ["ps", "-eo", "args"]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+
+
+def test_a_regions_capacity_is_changed_by_its_one_line(clone: Clone) -> None:
+    file = clone.root / "stacks" / "catalogue" / "local.yaml"
+    text = file.read_text()
+    try:
+        _add_to_region(file, text, "europe-west3", "min_instances: 2")
+        steps = changed(clone.json("preview"))
+        assert [(s["op"], s["type"]) for s in steps] == [
+            ("update", "gcp:cloudrunv2/service:Service")
+        ]
+        assert "europe-west3" in steps[0]["urn"]
+        assert all("minInstanceCount" in path for path in steps[0]["changes"])
+        clone.run("up")
+        regions = {r["name"]: r for r in clone.json("status")["regions"]}
+        assert regions["europe-west3"]["instances"] == 2
+        assert changed(clone.json("preview")) == []
+    finally:
+        file.write_text(text)
+    clone.run("up")
+
+
+def _add_to_region(file: Path, text: str, region: str, line: str) -> None:
+    """Add one key to a region's block, in the block's own indentation."""
+    found = re.search(rf"^(\s+){region}:\s*\n(\s+)\S", text, re.M)
+    if found:
+        at = text.index("\n", found.start(1) + 1) + 1
+        file.write_text(f"{text[:at]}{found[2]}{line}\n{text[at:]}")
+        return
+    inline = re.search(rf"^(\s+{region}:\s*{{[^}}]*)}}", text, re.M)
+    assert inline, f"no block of {region}"
+    file.write_text(f"{text[: inline.end() - 1]}, {line}}}{text[inline.end() :]}")
+
+
+def test_the_demonstration_hears_what_exact_search_expects_twice(clone: Clone) -> None:
+    first, second = (clone.json("demo", "--rounds", "1") for _ in range(2))
+    assert first["matches"] >= 20
+    assert first["regions"] >= 10
+    for answer in (first, second):
+        assert (answer["lost"], answer["doubled"], answer["invented"]) == (0, 0, 0)
+    assert first["matches"] == second["matches"]
+
+
+def test_a_typed_sentence_is_heard(clone: Clone) -> None:
+    words = "The referee points to the spot and gives a penalty"
+    answer = clone.json("demo", "--sentence", words)
+    assert answer["written"] == 1
+    assert answer["matches"] >= 1
+    assert answer["lost"] == answer["invented"] == 0
+
+
+def test_a_dead_control_plane_comes_back_and_adopts_all(clone: Clone) -> None:
+    before = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    lines = [p for p in clone.processes() if "localcloud.control" in p]
+    assert len(lines) == 1
+    os.kill(int(lines[0].split()[0]), signal.SIGKILL)
+
+    def back() -> bool:
+        try:
+            regions = clone.json("status")["regions"]
+        except AssertionError:
+            return False
+        return sum(r["ready"] for r in regions) == REGIONS
+
+    clone.wait(back)
+    after = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    kept = {n for n in before if not n.startswith("template/")}
+    assert {n: after.get(n) for n in kept} == {n: before[n] for n in kept}
+    assert changed(clone.json("preview")) == []
+
+
+def test_a_killed_region_is_served_by_the_next_and_comes_back(clone: Clone) -> None:
+    clone.run("fail", "region", "us-central1", "--for", "6s")
+
+    def served_elsewhere() -> bool:
+        regions = {r["name"]: r for r in clone.json("status")["regions"]}
+        by = regions["us-central1"]["served_by"]
+        return by is not None and by != "us-central1"
+
+    clone.wait(served_elsewhere, 20)
+
+    def back() -> bool:
+        return sum(r["ready"] for r in clone.json("status")["regions"]) == REGIONS
+
+    clone.wait(back, 60)
+    assert clone.json("status")["faults"] == []
+
+
+def test_no_write_is_lost_and_none_told_twice_under_faults(clone: Clone) -> None:
+    done = subprocess.run(
+        [os.sys.executable, "-m", "benchmarks.faults", "--rounds", "1"],
+        cwd=clone.root,
+        env=clone.environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("'missing': 0, 'doubled': 0") == 3
+
+
+def test_planted_secrets_are_found_nowhere(clone: Clone) -> None:
+    regions = [r["name"] for r in clone.json("status")["regions"]]
+    planted = [f"planted-{secrets.token_hex(16)}" for _ in range(PLANTED)]
+    for number, value in enumerate(planted):
+        name = f"meridian-{regions[number % REGIONS]}-admin"
+        clone.run("secret", "put", name, stdin=f"{value}\n")
+    haystack = {
+        "state": clone.pulumi("stack", "export", "--show-secrets", "-s", "local"),
+        "preview": clone.run("preview", "--json").stdout,
+        "arguments": "\n".join(_process_titles()),
+        "page": _read(clone, "/console/world") + _read(clone, "/console/declared"),
+    }
+    for file in (clone.root / ".meridian").rglob("*"):
+        if file.is_file() and "sql" not in file.parts and file.stat().st_size < 2**26:
+            haystack[str(file)] = file.read_bytes().decode(errors="replace")
+    assert len(haystack) > 40, "hardly anything was searched"
+    found = [(p, v) for p, text in haystack.items() for v in planted if v in text]
+    assert found == []
+
+
+def _read(clone: Clone, path: str) -> str:
+    address = yaml.safe_load((clone.root / ".meridian/world/world.json").read_text())
+    url = f"http://{address['network']}.1:4000{path}"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return response.read().decode()
+
+
+def test_access_tokens_are_in_no_state_and_no_log(clone: Clone) -> None:
+    state = clone.pulumi("stack", "export", "--show-secrets", "-s", "local")
+    logs = "".join(
+        file.read_text(errors="replace")
+        for file in (clone.root / ".meridian/world/logs").rglob("*.log")
+    )
+    for text in (state, logs, "\n".join(_process_titles())):
+        assert re.search(r"local\.[A-Za-z0-9_-]{40,}", text) is None
+        assert "requirepass" not in text
