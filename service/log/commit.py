@@ -115,6 +115,19 @@ class Committer:
         finally:
             ringing.cancel()
 
+    async def probe(self) -> None:
+        """Looks whether a primary that failed is back; no write may tell it."""
+        if self.healthy:
+            return
+        try:
+            connection = await connect(
+                self._settings, self._settings.database_primary, self._token
+            )
+            await connection.close(timeout=2)
+            self.healthy = True
+        except (*GONE, asyncpg.PostgresError):
+            return
+
     async def drain(self) -> None:
         """Returns once the queue is empty."""
         while self._queue:

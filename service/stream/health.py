@@ -44,6 +44,7 @@ class Health:
             await asyncio.gather(
                 self._repeat(self._check_database),
                 self._repeat(lambda: self._check_redis(client)),
+                self._repeat(self._instance.committer.probe),
             )
         finally:
             await client.aclose()

@@ -252,6 +252,38 @@ async def test_a_write_moves_to_the_other_hub_while_its_primary_is_away(world, f
         assert (await client.get(fresh, "a"))["origin"] == "europe"
 
 
+async def test_a_cell_serves_degraded_without_its_primary_and_says_when_it_is_back(
+    world, fresh
+):
+    await collection(world, fresh)
+    europe, paris = world.regions["europe"], world.regions["paris"]
+    await world.ready()
+
+    async def state(session):
+        async with session.get(paris.url + "/health/ready") as answer:
+            return answer.status, (await answer.json())["status"]
+
+    path = f"/v1/collections/{fresh}"
+    body = {"items": [{"id": "a", "vector": [1, 0]}]}
+    async with aiohttp.ClientSession() as session:
+        europe.postgres.kill()
+        try:
+            async with session.post(paris.url + path + "/items:upsert", json=body) as a:
+                assert a.status == 503
+            async with session.post(
+                paris.url + path + ":search", json={"vector": [1, 0]}
+            ) as answer:
+                assert answer.status == 200
+            assert await state(session) == (200, "degraded")
+        finally:
+            await asyncio.to_thread(europe.postgres.start)
+        for _ in range(100):
+            if await state(session) == (200, "ok"):
+                return
+            await asyncio.sleep(0.1)
+    raise AssertionError("still degraded")
+
+
 async def test_an_instance_says_that_its_redis_is_away(world, tmp_path: Path):
     region = world.regions["paris"]
     region.redis.process.kill()
