@@ -15,11 +15,13 @@ from service.kernel.interface import unit
 from service.kernel.native import Native
 from service.kernel.reference import Reference
 
+FOLDER = tempfile.TemporaryDirectory(prefix="meridian-kernel-")
+
 
 def built():
     """Every variant that this machine compiles and runs, codes always in use."""
     native._SMALL, native._NARROW, native._SEARCH_Z = 0, 1, 6.0
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(FOLDER.name)
     try:
         names = build(folder)
     except SystemExit:
