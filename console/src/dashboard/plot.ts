@@ -45,7 +45,7 @@ export function columns(frame: Frame, stack: boolean): uPlot.AlignedData {
 
 /** The goal is in view once the values come near it; else it would flatten them. */
 function ceiling(top: number | null, threshold: number | null): number {
-  const most = (top ?? 0) > 0 ? (top ?? 0) * 1.08 : 1;
+  const most = (top ?? 0) > 0 ? (top ?? 0) * 1.08 : (threshold ?? 1) / 2;
   return threshold !== null && most > threshold / 3 ? Math.max(most, threshold * 1.1) : most;
 }
 

@@ -40,7 +40,7 @@ export function layOut(wanted: Wanted[], width: number, height: number, glyph: n
     const own = around(one);
     const label = [GAP, FAR]
       .flatMap((distance) => WAYS.map((way) => put(one, way, distance, glyph)))
-      .find(({ box }) => inside(box, width, height) && free(box, taken, own));
+      .find(({ box, label }) => inside(box, width, height) && free(box, taken, own) && clear(label, wanted));
     if (!label) continue;
     taken.push(label.box);
     labels.push(label.label);
@@ -59,6 +59,19 @@ function put(
   const top = one.y + dy * distance * (dx ? 0.8 : 1.2) - HEIGHT / 2;
   const box = { left, top, right: left + wide, bottom: top + HEIGHT };
   return { box, label: { ...one, left, base: top + HEIGHT - 3, led: distance === FAR } };
+}
+
+/** Whether no other point lies between a point and its label. */
+function clear(label: Label, points: Wanted[]): boolean {
+  const right = label.left + label.text.length * 4;
+  const [x, y] = [(label.left + right) / 2, label.base - HEIGHT / 2 + 3];
+  const length = Math.hypot(x - label.x, y - label.y);
+  return points.every((point) => {
+    if (point.key === label.key) return true;
+    const along = ((point.x - label.x) * (x - label.x) + (point.y - label.y) * (y - label.y)) / length;
+    const across = Math.abs((point.x - label.x) * (y - label.y) - (point.y - label.y) * (x - label.x)) / length;
+    return along < 2 || along > length || across > POINT;
+  });
 }
 
 function around({ x, y }: Wanted): Box {

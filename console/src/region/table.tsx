@@ -37,7 +37,7 @@ export function RegionTable(): JSX.Element {
   return (
     <section id="regions" tabIndex={-1} aria-labelledby="regions-title" class="regions">
       <h2 id="regions-title">Regions</h2>
-      <table>
+      <table class="regions-table">
         <thead>
           <tr>
             {COLUMNS.map((column) => (
