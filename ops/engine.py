@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,15 @@ from typing import Any
 
 import yaml
 
+from localcloud.supervisor import start_time
 from ops.errors import BAD_INPUT, CommandError
 from ops.paths import CATALOGUES, ROOT, WORK, relative
 from tools import toolchain
 
 Json = dict[str, Any]
 POLL_SECONDS = 0.05
+LOCK_SECONDS = 20.0
+"""How long an interrupted engine may take to let go of its stack."""
 PLUGIN = "pulumi-resource-gcp from $PATH"
 """The engine's warning about a plugin on PATH: here that is what was asked for."""
 IMAGE_INPUTS = ("service", "topology")
@@ -174,19 +178,37 @@ def tree_digest() -> str:
 
 
 def break_stale_lock(target: Stack) -> str | None:
-    """Cancel a lock whose holder is a dead process of this host; refuse any other."""
-    for file in target.locks.glob("*.json"):
-        lock = json.loads(file.read_text())
-        holder, host = lock.get("pid"), lock.get("hostname")
-        if host == socket.gethostname() and not Path(f"/proc/{holder}").exists():
-            file.unlink()
-            return f"lock of the dead process {holder} removed"
-        raise CommandError(
-            f"{target.project}/{target.environment} is locked by process {holder} of "
-            f"{lock.get('username')} on {host} since {lock.get('timestamp')}: wait for "
-            "it, or run `pulumi cancel` when it is gone"
-        )
-    return None
+    """Remove a lock whose holder is dead; refuse one that is held, after a while.
+
+    An interrupted engine ends its open operations before it lets go.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        held = [(f, _read_lock(f)) for f in target.locks.glob("*.json")]
+        if not held:
+            return None
+        file, lock = held[0]
+        here = lock.get("hostname") == socket.gethostname()
+        if here and start_time(int(lock.get("pid", 0))) is None:
+            file.unlink(missing_ok=True)
+            return f"lock of the dead process {lock.get('pid')} removed"
+        if not here or time.monotonic() > deadline:
+            raise CommandError(
+                f"{target.project}/{target.environment} is locked by process "
+                f"{lock.get('pid')} of {lock.get('username')} on "
+                f"{lock.get('hostname')} since {lock.get('timestamp')}: wait for it, "
+                "or run `pulumi cancel` when it is gone"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _read_lock(file: Path) -> Json:
+    """A lock's content; a half-written one of a killed engine counts as nobody's."""
+    try:
+        lock: Json = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {"pid": 0, "hostname": socket.gethostname()}
+    return lock
 
 
 def clear_pending(target: Stack) -> str | None:

@@ -23,6 +23,7 @@ from localcloud.errors import WorldError
 from localcloud.world import World, open_world
 from ops import engine
 from ops.errors import CommandError
+from ops.orphans import end_orphans
 from ops.paths import ROOT, WORK, relative
 
 Json = dict[str, Any]
@@ -114,6 +115,7 @@ def up(console: Console) -> Json:
     with one_at_a_time():
         target = engine.stack("local")
         engine.prepare(target)
+        end_orphans()
         for note in (engine.break_stale_lock(target), engine.clear_pending(target)):
             if note:
                 console.print(f"  {note}")
@@ -226,6 +228,7 @@ def _wait_until_ready(console: Console) -> Json:
 def down(console: Console, *, keep_data: bool) -> None:
     """Stop everything; nothing is left running. Data goes too unless kept."""
     with one_at_a_time():
+        end_orphans()
         if (WORK / "world" / "world.json").exists():
             _stop(console)
         if not keep_data:
