@@ -30,10 +30,15 @@ def show(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+WIDE = 200
+
+
 def console(to_stderr: bool = False) -> Any:
     from rich.console import Console
 
-    return Console(stderr=to_stderr, highlight=False)
+    made = Console(stderr=to_stderr, highlight=False)
+    # A pipe has no width: lines must not be broken for one.
+    return made if made.is_terminal else Console(stderr=to_stderr, width=WIDE)
 
 
 @app.command()

@@ -20,11 +20,12 @@ from rich.console import Console
 from rich.table import Table
 
 from localcloud.errors import WorldError
+from localcloud.version import code_version
 from localcloud.world import World, open_world
 from ops import engine
 from ops.errors import CommandError
 from ops.orphans import end_orphans
-from ops.paths import ROOT, WORK, relative
+from ops.paths import ROOT, WORK
 
 Json = dict[str, Any]
 READY_SECONDS = 120.0
@@ -61,19 +62,14 @@ def call(path: str, body: Json | None = None, timeout: float = 10.0) -> Json:
 
 def alive() -> bool:
     """Whether the control plane answers."""
-    if not (WORK / "world" / "world.json").exists():
-        return False
-    try:
-        call("/console/world", timeout=2)
-    except CommandError:
-        return False
-    return True
+    known = (WORK / "world" / "world.json").exists()
+    return known and _running_version() is not None
 
 
 def start_control_plane() -> bool:
     """Start the keeper unless the world runs; whether it was started."""
     if alive():
-        return False
+        return _renew()
     here = world()
     log = here.folder("logs") / "keeper.log"
     with log.open("ab") as output:
@@ -88,13 +84,25 @@ def start_control_plane() -> bool:
     return True
 
 
-def wait_for_control_plane() -> None:
+def _running_version() -> str | None:
+    """Version of the control plane's code; None when it does not answer."""
+    try:
+        return str(call("/console/world", timeout=2).get("version"))
+    except CommandError:
+        return None
+
+
+def _renew() -> bool:
+    """Have an older control plane replaced by this clone's code; parts run on."""
+    if _running_version() == code_version():
+        return False
+    call("/admin/restart", {})
     deadline = time.monotonic() + START_SECONDS
-    while not alive():
+    while _running_version() != code_version():
         if time.monotonic() > deadline:
-            log = relative(WORK / "world" / "logs" / "control.log")
-            raise CommandError(f"the control plane does not start: see {log}")
+            raise CommandError("the control plane does not start again: see its log")
         time.sleep(0.05)
+    return True
 
 
 @contextlib.contextmanager
@@ -270,19 +278,10 @@ def _keeper() -> int | None:
 
 def _stop_orphans(console: Console) -> None:
     """End processes that the world's records name and that still run."""
-    code = (
-        "import asyncio, sys; from pathlib import Path; "
-        "from localcloud.control.app import ControlPlane; "
-        "from localcloud.world import open_world\n"
-        "async def main():\n"
-        "    root = Path(sys.argv[1])\n"
-        "    await ControlPlane(open_world(root), root).stop_everything()\n"
-        "asyncio.run(main())"
-    )
     if not (WORK / "world" / "state" / "control.sqlite").exists():
         return
     done = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT)],
+        [sys.executable, "-m", "localcloud.stop", str(ROOT)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -298,10 +297,10 @@ def table(status: Json) -> Table:
     """Regions as people read them."""
     shown = Table(box=None, pad_edge=False)
     for name in ("region", "city", "role"):
-        shown.add_column(name)
+        shown.add_column(name, no_wrap=True)
     for name in ("instances", "requests/s", "latency"):
-        shown.add_column(name, justify="right")
-    shown.add_column("health")
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("health", no_wrap=True)
     for region in status["regions"]:
         latency = region["latency_ms"]
         shown.add_row(

@@ -11,12 +11,12 @@ from localcloud.control.app import ControlPlane
 from localcloud.world import open_world
 
 
-async def _serve(root: Path) -> None:
-    await ControlPlane(open_world(root), root).serve()
+async def _serve(root: Path) -> int:
+    return await ControlPlane(open_world(root), root).serve()
 
 
 if __name__ == "__main__":
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s"
     )
-    asyncio.run(_serve(Path(sys.argv[1]).resolve()))
+    sys.exit(asyncio.run(_serve(Path(sys.argv[1]).resolve())))

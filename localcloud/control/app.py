@@ -35,6 +35,8 @@ from localcloud.world import CONTROL_PORT, World
 log = logging.getLogger("control")
 LIMIT_BYTES = 40 * 2**20
 """Largest request body."""
+RESTART = 75
+"""Exit status that asks the keeper for a new start."""
 STOP_ORDER = ("envoy", "run/", "template/", "prometheus", "redis/", "sql/")
 
 
@@ -65,6 +67,8 @@ class ControlPlane:
         self.secrets = Secrets(self.store, self.keys)
         self.objects = Objects(self.store, world.folder("objects"))
         self.stopping = asyncio.Event()
+        self.leaving = asyncio.Event()
+        self.status_code = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     def _realisers(self) -> dict[str, Any]:
@@ -106,6 +110,7 @@ class ControlPlane:
                     self._auth_string,
                 ),
                 web.post("/admin/shutdown", self._shutdown),
+                web.post("/admin/restart", self._restart),
                 web.post("/console/sweep", self._sweep),
                 *self.page.routes(),
                 web.route(
@@ -123,13 +128,19 @@ class ControlPlane:
         keep = set((await request.json())["keep"])
         return web.json_response({"removed": await self.rest.sweep(keep)})
 
+    async def _restart(self, request: web.Request) -> web.Response:
+        """End with the status after which the keeper starts newer code."""
+        self.status_code = RESTART
+        self.leaving.set()
+        return web.json_response({})
+
     async def _shutdown(self, request: web.Request) -> web.Response:
         self.stopping.set()
         return web.json_response({})
 
-    async def serve(self) -> None:
+    async def serve(self) -> int:
         """Run until a signal (parts go on) or `/admin/shutdown` (they end)."""
-        stop = asyncio.Event()
+        stop = self.leaving
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, stop.set)
@@ -157,6 +168,7 @@ class ControlPlane:
             await part.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(runner.cleanup(), 3)
+        return self.status_code
 
     def _begin(self, *work: Coroutine[Any, Any, None]) -> None:
         self._tasks += [asyncio.create_task(self._guard(w)) for w in work]

@@ -15,9 +15,12 @@ from localcloud.realise.envoy import Envoy
 from localcloud.realise.run import SERVICE, WORKER_POOL, Run, region_of
 from localcloud.supervisor import Supervisor
 from localcloud.types import lookup, resource_types
+from localcloud.version import code_version
 from topology.facts import places
 
 PROBE_SECONDS = 2.0
+PROBES_AT_ONCE = 2
+"""More would measure how they wait for each other."""
 PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 
@@ -29,6 +32,9 @@ class Sample:
     latency_ms: float | None = None
     served_by: str | None = None
     requests: float = 0.0
+    """Counted by Envoy so far, this module's own probes included."""
+    probes: int = 0
+    """Own probes since the last count."""
     rate: float = 0.0
     at: float = field(default_factory=time.monotonic)
 
@@ -41,13 +47,20 @@ class Status:
     ) -> None:
         self._store, self._supervisor = store, supervisor
         self._run, self._envoy = run, envoy
+        self.version = code_version()
         self._samples: dict[str, Sample] = {}
+        self._turn = asyncio.Semaphore(PROBES_AT_ONCE)
 
     def world(self) -> Json:
         """The shape of `meridian status --json`, with what the page shows besides."""
         regions = [self._region(row.path, row.body) for row in self._store.all(SERVICE)]
         regions.sort(key=lambda r: (r["role"] != "hub", r["name"]))
-        return {"regions": regions, "parts": self._parts(), "at": time.time()}
+        return {
+            "regions": regions,
+            "parts": self._parts(),
+            "at": time.time(),
+            "version": self.version,
+        }
 
     def _region(self, path: str, body: Json) -> Json:
         name = region_of(path)
@@ -99,7 +112,7 @@ class Status:
         return {k.token: k.runs for k in resource_types() if k.runs}
 
     async def sample_forever(self) -> None:
-        """Ask every region, as its own clients would, twice a second at most."""
+        """Ask every region, as its own clients would."""
         connector = aiohttp.TCPConnector(limit=16)
         async with aiohttp.ClientSession(connector=connector) as session:
             while True:
@@ -112,14 +125,16 @@ class Status:
     async def _sample(self, session: aiohttp.ClientSession, region: str) -> None:
         sample = self._samples.setdefault(region, Sample())
         url = f"{self._envoy.url(region)}/health/ready"
-        started = time.perf_counter()
-        try:
-            async with session.get(url, timeout=PROBE_TIMEOUT) as response:
-                answered = response.status == 200
-                sample.served_by = response.headers.get("x-meridian-region")
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            answered, sample.served_by = False, None
-        took = (time.perf_counter() - started) * 1000
+        sample.probes += 1
+        async with self._turn:
+            started = time.perf_counter()
+            try:
+                async with session.get(url, timeout=PROBE_TIMEOUT) as response:
+                    answered = response.status == 200
+                    sample.served_by = response.headers.get("x-meridian-region")
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                answered, sample.served_by = False, None
+            took = (time.perf_counter() - started) * 1000
         sample.latency_ms = round(took, 2) if answered else None
         sample.ready = answered and sample.served_by == region
 
@@ -128,11 +143,10 @@ class Status:
         for region, total in (await self._envoy.requests()).items():
             sample = self._samples.get(region)
             if sample:
+                others = total - sample.requests - sample.probes
                 span = max(now - sample.at, 1e-3)
-                own_probes = 1.0 / PROBE_SECONDS
-                rate = (total - sample.requests) / span - own_probes
-                sample.rate = max(0.0, rate) if sample.requests else 0.0
-                sample.requests, sample.at = total, now
+                sample.rate = max(0.0, others / span) if sample.requests else 0.0
+                sample.requests, sample.at, sample.probes = total, now, 0
 
     async def autoscale_forever(self) -> None:
         """Scale every service by the requests and streams that Envoy holds to it."""

@@ -57,7 +57,10 @@ SETTINGS = {
     "log_min_error_statement": "panic",
     "timezone": "UTC",
 }
-"""Small enough for fifteen servers on a laptop; durability (`fsync`) stays on."""
+"""Small enough for fifteen servers on a laptop; durability (`fsync`) stays on.
+
+A declared database flag of one of these names takes the place of the value here.
+"""
 ACCESS = """\
 host all all 127.0.0.0/8 scram-sha-256
 host replication all 127.0.0.0/8 scram-sha-256
@@ -94,8 +97,12 @@ class Sql:
         if row.token == USER_TOKEN:
             return await self._user(row)
         name = row.path.rsplit("/", 1)[-1]
-        if not self._supervisor.adopt(f"sql/{name}", self._ended):
+        running = self._supervisor.adopt(f"sql/{name}", self._ended)
+        if not running:
             await self._prepare(name, row.body.get("masterInstanceName"))
+        if self._configure(name, row.body) and running:
+            await self._supervisor.stop(running, sign=signal.SIGINT)
+        if f"sql/{name}" not in self._supervisor.running and name not in self.held:
             self._start(name)
         if name not in self.held:
             await self._wait(name, primary=not row.body.get("masterInstanceName"))
@@ -135,7 +142,6 @@ class Sql:
             async with self._template:
                 template = await self._initialised()
             await asyncio.to_thread(_copy_tree, template, data)
-        self._configure(name, data)
         (folder / "ready").touch()
 
     async def _initialised(self) -> Path:
@@ -175,12 +181,22 @@ class Sql:
             "-c", "fast", "--no-sync",
         )  # fmt: skip
 
-    def _configure(self, name: str, data: Path) -> None:
-        settings = {**SETTINGS, "listen_addresses": f"'{self.address(name)}'"}
+    def _configure(self, name: str, body: Json) -> bool:
+        """Write the server's settings; whether they have changed."""
+        data = self._folder(name) / "data"
+        flags = body.get("settings", {}).get("databaseFlags", ())
+        declared = {f["name"]: f["value"] for f in flags if f["name"] in SETTINGS}
+        address = {"listen_addresses": f"'{self.address(name)}'"}
+        settings = {**SETTINGS, **declared, **address}
         lines = [f"{key} = {value}" for key, value in sorted(settings.items())]
-        (data / "postgresql.conf").write_text("\n".join(lines) + "\n")
+        text = "\n".join(lines) + "\n"
+        file = data / "postgresql.conf"
+        if file.exists() and file.read_text() == text:
+            return False
+        file.write_text(text)
         (data / "pg_hba.conf").write_text(ACCESS)
         _give(data)
+        return True
 
     def _start(self, name: str) -> None:
         data = self._folder(name) / "data"
