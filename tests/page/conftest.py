@@ -1,4 +1,4 @@
-"""A control plane's HTTP border with recorded shapes, and a headless Chromium before it.
+"""A control plane's HTTP border in recorded shapes, and a headless Chromium.
 
 The shapes are those of `localcloud/control/page.py`; regions come from the catalogue,
 the dashboard from `dashboards/`, so that a change there is seen here.
