@@ -1,0 +1,121 @@
+"""A further instance: from the scaling request until it answers through Envoy.
+
+    python -m benchmarks.instance [--world FOLDER] [--repetitions 15]
+
+Each repetition asks the platform's REST for one instance more and polls `/metrics` at
+that region's front door. An instance is known by the moment it answered its first
+probe (`meridian_http_requests_created`), so the first unknown one is the new one and
+has answered through Envoy. Then the count goes back to one. Always in a temporary
+world unless one is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import statistics
+import time
+
+import aiohttp
+
+from benchmarks.clone import (
+    Clone,
+    Json,
+    arguments,
+    running_world,
+    scale,
+    services,
+    wait_for_instances,
+)
+from benchmarks.measure import noise, report, summary, verdict
+
+GOAL_MS = 150.0
+PAUSE_SECONDS = 0.002
+GIVE_UP_SECONDS = 20.0
+BETWEEN_SECONDS = 1.5
+BORN = re.compile(rb'meridian_http_requests_created\{code="200",route="health"\} (\S+)')
+
+
+async def born(session: aiohttp.ClientSession, url: str) -> bytes | None:
+    """Which instance answered: the moment of its first healthy probe."""
+    async with session.get(f"{url}/metrics") as response:
+        found = BORN.search(await response.read())
+        return found[1] if found else None
+
+
+async def one(
+    clone: Clone, session: aiohttp.ClientSession, url: str, path: str
+) -> Json:
+    """Milliseconds of one scaling, the request's own time beside it."""
+    known = {await born(session, url) for _ in range(6)}
+    started = time.perf_counter()
+    asking = asyncio.create_task(asyncio.to_thread(scale, clone, path, 2))
+    polls, accepted = 0, None
+    while (await born(session, url)) in known:
+        polls += 1
+        if asking.done() and accepted is None:
+            accepted = time.perf_counter() - started
+        if time.perf_counter() - started > GIVE_UP_SECONDS:
+            raise RuntimeError("no further instance answered")
+        await asyncio.sleep(PAUSE_SECONDS)
+    took = time.perf_counter() - started
+    await asking
+    return {
+        "ms": took * 1000,
+        "accepted_ms": (accepted or took) * 1000,
+        "polls": polls,
+    }
+
+
+async def all_of(clone: Clone, repetitions: int) -> list[Json]:
+    """Repetitions go round the regions."""
+    paths = services(clone)
+    urls = {r["name"]: r["url"] for r in clone.world()["regions"]}
+    found = []
+    async with aiohttp.ClientSession() as session:
+        for region in itertools.islice(itertools.cycle(sorted(urls)), repetitions):
+            made = await one(clone, session, urls[region], paths[region])
+            found.append({"region": region, **made})
+            await asyncio.to_thread(scale, clone, paths[region], 1)
+            await asyncio.to_thread(wait_for_instances, clone, 1, 60.0)
+            await asyncio.sleep(BETWEEN_SECONDS)
+    return found
+
+
+async def poll_cost(clone: Clone) -> float:
+    """Median milliseconds of one poll of a region at rest: the method's resolution."""
+    url = clone.world()["regions"][0]["url"]
+    times = []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(60):
+            started = time.perf_counter()
+            await born(session, url)
+            times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--repetitions", type=int, default=15)
+    given = parser.parse_args()
+    before = noise()
+    with running_world(given.world, live=False) as clone:
+        cost = asyncio.run(poll_cost(clone))
+        found = asyncio.run(all_of(clone, given.repetitions))
+    took = summary([f["ms"] for f in found], 1)
+    figures = {
+        "ms": took,
+        "accepted_ms": summary([f["accepted_ms"] for f in found], 1),
+        "poll_ms": round(cost, 2),
+        "all": [{**f, "ms": round(f["ms"], 1)} for f in found],
+    }
+    lines = [
+        f"a further instance answers after {verdict(took['median'], GOAL_MS, ' ms')} "
+        f"median of {took['n']}, {took['min']} to {took['max']}; one poll {cost:.1f} ms"
+    ]
+    report("instance", figures, lines, before)
+
+
+if __name__ == "__main__":
+    main()
