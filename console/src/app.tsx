@@ -48,7 +48,7 @@ function LinkBanner(): JSX.Element {
   const known = useStore(world) !== null;
   return (
     <div role="status" class={`banner ${state}`}>
-      {state === "lost" && <p>The control plane does not answer; trying again.{known && ` Last seen ${clock(lastSeen.value)}.`}</p>}
+      {state === "lost" && <p><span aria-hidden="true">✕</span> The control plane does not answer; trying again.{known && ` Last seen ${clock(lastSeen.value)}.`}</p>}
       {state === "connecting" && !known && <p>Asking the control plane for the world…</p>}
     </div>
   );

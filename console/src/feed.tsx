@@ -18,12 +18,25 @@ export function FeedSection(): JSX.Element {
       {sentences.length === 0 && (
         <p class="empty">Nothing was heard yet. Say something above, or run <code>meridian demo</code>.</p>
       )}
+      {sentences.length > 0 && <ColumnNames />}
       <ol tabIndex={sentences.length ? 0 : -1} aria-label="Sentences, newest first">
         {sentences.map((sentence) => (
           <Said key={sentence.event} sentence={sentence} regions={regions} />
         ))}
       </ol>
     </section>
+  );
+}
+
+/** For the eye; each row names its parts for the ear. */
+function ColumnNames(): JSX.Element {
+  return (
+    <p class="hearing columns" aria-hidden="true">
+      <span>heard in</span>
+      <span>by the standing query</span>
+      <span class="score">score</span>
+      <span class="took">after</span>
+    </p>
   );
 }
 
@@ -54,9 +67,9 @@ function Hearing({ match, regions }: { match: Match; regions: readonly Region[] 
   return (
     <li class="hearing" data-match={match.event_id}>
       <span class="where"><span aria-hidden="true">→ </span><span class="hidden">heard in </span>{cityOf(regions, match.region)}</span>
-      <span class="query">{match.stream}</span>
-      <span class="score" title="score">{match.score.toFixed(2)}</span>
-      <span class="took">{milliseconds(match.milliseconds)}</span>
+      <span class="query"><span class="hidden">by </span>{match.stream}</span>
+      <span class="score"><span class="hidden">score </span>{match.score.toFixed(2)}</span>
+      <span class="took"><span class="hidden">after </span>{milliseconds(match.milliseconds)}</span>
     </li>
   );
 }

@@ -9,7 +9,7 @@ export function count(value: number): string {
 export function milliseconds(value: number | null): string {
   if (value === null || !Number.isFinite(value)) return MISSING;
   if (value >= 1000) return `${(value / 1000).toFixed(1)} s`;
-  return `${value.toFixed(value < 10 ? 1 : 0)} ms`;
+  return `${value.toFixed(value > 0 && value < 10 ? 1 : 0)} ms`;
 }
 
 export function clock(time: number): string {

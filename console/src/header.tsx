@@ -53,7 +53,7 @@ function totals({ regions, parts, faults }: World, matches: number): [string, st
     ["requests a second", count(sum((r) => r.requests_per_second))],
     ["matches, last minute", count(matches)],
   ];
-  if (faults.length) list.push(["faults", count(faults.length)]);
+  if (faults.length) list.push([faults.length === 1 ? "fault" : "faults", count(faults.length)]);
   return list;
 }
 

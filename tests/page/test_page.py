@@ -58,9 +58,9 @@ def test_a_match_draws_an_arc_from_writer_to_watcher_and_a_row_of_the_feed(
     said = page.locator(".said")
     expect(said).to_contain_text("The referee points to the spot.")
     expect(said).to_contain_text("written in Iowa")
-    expect(said.locator(".hearing")).to_contain_text("Tokyo")
+    expect(said.locator("li.hearing")).to_contain_text("Tokyo")
     for words in ("a penalty is given", "0.71", "23 ms"):
-        expect(said.locator(".hearing")).to_contain_text(words)
+        expect(said.locator("li.hearing")).to_contain_text(words)
     expect(arc).to_have_count(0, timeout=4000)
 
 
@@ -70,10 +70,10 @@ def test_a_match_sent_twice_is_one_row_and_matches_of_one_sentence_stand_togethe
     page = visit()
     for region in ("asia-northeast1", "asia-northeast1", "europe-west3"):
         control.match(region=region)
-    expect(page.locator(".hearing")).to_have_count(2)
+    expect(page.locator("li.hearing")).to_have_count(2)
     expect(page.locator(".said")).to_have_count(1)
     page.wait_for_timeout(400)
-    expect(page.locator(".hearing")).to_have_count(2)
+    expect(page.locator("li.hearing")).to_have_count(2)
 
 
 def test_a_replayed_match_is_listed_and_not_animated(visit, control):
@@ -87,7 +87,7 @@ def test_text_from_the_stream_is_shown_as_text(visit, control):
     page = visit()
     control.match(text="<img src=x onerror=alert(1)>", stream="<b>q</b>")
     expect(page.locator(".sentence")).to_have_text("<img src=x onerror=alert(1)>")
-    expect(page.locator(".hearing .query")).to_have_text("<b>q</b>")
+    assert "<b>q</b>" in page.locator("li.hearing").inner_text()
 
 
 def test_with_reduced_motion_an_arc_stands_still(visit, control):

@@ -11,14 +11,14 @@ import type { Frame } from "./series";
 
 const TOP = 6;
 
-interface Props {
+export interface ChartProps {
   frame: Frame;
   unit: string;
   stack: boolean;
   threshold: number | null;
 }
 
-export function Chart({ frame, unit, stack, threshold }: Props): JSX.Element {
+export function Chart({ frame, unit, stack, threshold }: ChartProps): JSX.Element {
   const host = useRef<HTMLDivElement>(null);
   const chart = useRef<uPlot | null>(null);
   const [index, setIndex] = useState<number | null>(null);
@@ -82,7 +82,7 @@ function Reading({ frame, index, unit, colours }: ReadingProps): JSX.Element {
       <p>{clock((frame.times[index] ?? 0) * 1000)}</p>
       {rows.slice(0, TOP).map((row) => (
         <p key={row.name}>
-          <i style={{ background: row.colour }} /> {row.name} <b>{inUnit(row.value, unit)}</b>
+          <i class="swatch" style={{ background: row.colour }} /> {row.name} <b>{inUnit(row.value, unit)}</b>
         </p>
       ))}
       {rows.length > TOP && <p>and {rows.length - TOP} more</p>}

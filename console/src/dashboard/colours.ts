@@ -9,6 +9,11 @@ const PLAIN: Record<Theme, string[]> = {
   light: ["#0b6e8f", "#9a6400", "#6a48b8", "#1a7f4f"],
 };
 
+/** What a hub's own lines look like. */
+export function hubColour(hub: Region, regions: readonly Region[], theme: Theme): string {
+  return colour({ name: "", labels: { region: hub.name }, values: [] }, 0, regions, theme);
+}
+
 /** Colour of the line at `index`: by its region when it has one. */
 export function colour(line: Line, index: number, regions: readonly Region[], theme: Theme): string {
   const region = regions.find((one) => one.name === line.labels.region);

@@ -1,10 +1,13 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, words } from "../api";
-import { link } from "../live";
+import { shortCity } from "../health";
+import { link, world } from "../live";
 import { useStore } from "../store";
+import { theme } from "../theme";
 import type { Dashboard, Dashboards } from "../types";
 import { AlertList } from "./alerts";
+import { hubColour } from "./colours";
 import { TileView } from "./tile";
 
 const RETRY_MS = 5000;
@@ -16,6 +19,7 @@ export function DashboardSection(): JSX.Element {
       <header>
         <h2 id="board-title">Dashboard</h2>
         <p class="note">the last ten minutes, from the live Prometheus</p>
+        <ColourKey />
         <AlertList />
       </header>
       {problem && <p class="problem">{problem}</p>}
@@ -23,6 +27,23 @@ export function DashboardSection(): JSX.Element {
       {boards?.length === 0 && <p class="empty">No dashboard is declared yet.</p>}
       {boards?.map((board) => <Board key={board.displayName} board={board} />)}
     </section>
+  );
+}
+
+/** Fifteen hues cannot be told apart; five can: a hue per hub. */
+function ColourKey(): JSX.Element {
+  const now = useStore(theme);
+  const regions = useStore(world)?.regions ?? [];
+  return (
+    <ul class="key" aria-label="Colours of the charts">
+      {regions.filter((region) => region.role === "hub").map((hub) => (
+        <li key={hub.name}>
+          <i class="swatch" style={{ background: hubColour(hub, regions, now) }} />
+          {shortCity(hub)}
+        </li>
+      ))}
+      <li>and its regions in other tones</li>
+    </ul>
   );
 }
 

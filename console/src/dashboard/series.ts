@@ -62,13 +62,16 @@ export function latest(values: Column): number | null {
   return values.findLast((value) => value !== null) ?? null;
 }
 
-/** Each column on top of those before it. */
+/** Each column on top of those before it; nothing where no column has a value. */
 export function stacked(columns: Column[]): Column[] {
-  const sums: number[] = [];
+  const sums: Column = [];
+  for (const values of columns)
+    values.forEach((value, i) => (sums[i] ??= value === null ? null : 0));
   return columns.map((values) =>
     values.map((value, i) => {
-      sums[i] = (sums[i] ?? 0) + (value ?? 0);
-      return sums[i];
+      const below = sums[i] ?? null;
+      sums[i] = below === null ? null : below + (value ?? 0);
+      return sums[i] ?? null;
     }),
   );
 }

@@ -2,8 +2,12 @@ import type { JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { inUnit } from "../format";
 import type { DataSet, Scorecard, Tile, XyChart } from "../types";
-import { Chart } from "./chart";
-import { latest, type Frame } from "./series";
+import { world } from "../live";
+import { useStore } from "../store";
+import { theme } from "../theme";
+import { Chart, type ChartProps } from "./chart";
+import { colour } from "./colours";
+import { latest, type Column, type Frame, type Line } from "./series";
 import { useFrame } from "./use-frame";
 
 const MOST_NAMED = 4;
@@ -39,7 +43,7 @@ function ChartTile({ chart }: { chart: XyChart }): JSX.Element {
   return (
     <div class="body" ref={host} data-drawn={drawn}>
       <Note frame={frame} problem={problem} />
-      {drawn && <p class="now">{told(frame, unit, stack, threshold)}</p>}
+      {drawn && <Told frame={frame} unit={unit} stack={stack} threshold={threshold} />}
       {drawn && <Chart frame={frame} unit={unit} stack={stack} threshold={threshold} />}
     </div>
   );
@@ -52,22 +56,35 @@ function Note({ frame, problem }: { frame: Frame | null; problem: string }): JSX
   return null;
 }
 
-/** The chart in a sentence, for everybody. */
-function told(frame: Frame, unit: string, stack: boolean, threshold: number | null): string {
-  const now = frame.lines.map((line) => ({ name: line.name, value: latest(line.values) ?? 0 }));
-  const words = now.length <= MOST_NAMED && !stack
-    ? now.map(({ name, value }) => `${name} ${inUnit(value, unit)}`)
-    : summary(now, unit, stack);
-  if (threshold !== null) words.push(`goal ${inUnit(threshold, unit)}`);
-  return words.join(" · ");
+/** The chart in a sentence, for everybody; a few lines are named with their colour. */
+function Told({ frame, unit, stack, threshold }: ChartProps): JSX.Element {
+  const now = useStore(theme);
+  const regions = useStore(world)?.regions ?? [];
+  const named = frame.lines.length <= MOST_NAMED && !stack;
+  const goal = threshold === null ? "" : ` · goal ${inUnit(threshold, unit)}`;
+  if (!named) return <p class="now">{summary(frame.lines, unit, stack)}{goal}</p>;
+  return (
+    <p class="now">
+      {frame.lines.map((line, i) => (
+        <span key={line.name}>
+          {i > 0 && " · "}
+          <i class="swatch" style={{ background: colour(line, i, regions, now) }} />
+          {line.name} {inUnit(latest(line.values), unit)}
+        </span>
+      ))}
+      {goal}
+    </p>
+  );
 }
 
-function summary(now: { name: string; value: number }[], unit: string, stack: boolean): string[] {
+function summary(lines: Line[], unit: string, stack: boolean): string {
+  const now = lines.map((line) => ({ name: line.name, value: latest(line.values) ?? 0 }));
   const most = now.reduce((a, b) => (b.value > a.value ? b : a));
+  const alike = now.filter(({ value }) => value === most.value).length;
   const sum = now.reduce((total, { value }) => total + value, 0);
-  const words = stack ? [`all ${inUnit(sum, unit)}`] : [];
-  if (most.value > 0) words.push(`most ${inUnit(most.value, unit)} in ${most.name}`);
-  return words.length ? words : [`${inUnit(0, unit)} everywhere`];
+  if (most.value === 0) return `${inUnit(0, unit)} everywhere`;
+  const all = stack ? `all ${inUnit(sum, unit)} · ` : "";
+  return `${all}most ${inUnit(most.value, unit)} ${alike > 1 ? `in ${alike} of them` : `in ${most.name}`}`;
 }
 
 function ScoreTile({ score }: { score: Scorecard }): JSX.Element {
@@ -85,15 +102,24 @@ function ScoreTile({ score }: { score: Scorecard }): JSX.Element {
 }
 
 /** The course of ten minutes in one stroke. */
-function Spark({ values }: { values: (number | null)[] }): JSX.Element {
-  const most = Math.max(...values.map((value) => value ?? 0), 1e-9);
-  const step = 100 / Math.max(1, values.length - 1);
-  const points = values.flatMap((value, i) =>
-    value === null ? [] : [`${(i * step).toFixed(1)},${(22 - (value / most) * 20).toFixed(1)}`],
-  );
+function Spark({ values }: { values: Column }): JSX.Element {
   return (
     <svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" aria-hidden="true">
-      <polyline points={points.join(" ")} />
+      <path d={sparkPath(values)} />
     </svg>
   );
+}
+
+/** A stroke for each run of values: where there are none, there is no line. */
+function sparkPath(values: Column): string {
+  const most = Math.max(...values.map((value) => value ?? 0), 1e-9);
+  const step = 100 / Math.max(1, values.length - 1);
+  const point = (value: number, i: number): string =>
+    `${(i * step).toFixed(1)},${(22 - (value / most) * 20).toFixed(1)}`;
+  return values
+    .map((value, i) => {
+      if (value === null) return "";
+      return `${(values[i - 1] ?? null) === null ? "M" : "L"}${point(value, i)}`;
+    })
+    .join("");
 }

@@ -24,7 +24,7 @@ interface Box {
 
 const HEIGHT = 13;
 const POINT = 7;
-const GAP = 10;
+const GAP = 12;
 const FAR = 24;
 
 /** Directions in order of preference: right, left, below, above, diagonals. */

@@ -31,7 +31,6 @@ function Panel({ region, now }: { region: Region; now: World }): JSX.Element {
         <button type="button" class="quiet" onClick={unselect} aria-label="Close the panel">✕</button>
       </header>
       <Facts region={region} regions={now.regions} />
-      <Door url={region.url} />
       <Parts parts={partsOf(now.parts, region.name)} />
       {faults.map((fault) => (
         <FaultNote key={fault.target} fault={fault} at={now.at} />
@@ -57,8 +56,9 @@ function Facts({ region, regions }: { region: Region; regions: Region[] }): JSX.
       <Fact name="Role">{hub}</Fact>
       <Fact name="Place">{region.city}</Fact>
       <Fact name="Instances">{region.instances} of at most {region.maximum}</Fact>
-      <Fact name="Answers in">{milliseconds(region.latency_ms)}</Fact>
+      <Fact name="Latency">{milliseconds(region.latency_ms)}</Fact>
       <Fact name="Requests">{count(region.requests_per_second)} a second</Fact>
+      <Fact name="Front door"><Door url={region.url} /></Fact>
     </dl>
   );
 }
@@ -73,13 +73,12 @@ function Fact({ name, children }: { name: string; children: ComponentChildren })
 }
 
 function Door({ url }: { url: string | null }): JSX.Element {
-  if (!url) return <p class="door">It has no front door.</p>;
+  if (!url) return <>none yet</>;
   return (
-    <p class="door">
-      <span class="hidden">Front door: </span>
+    <span class="door">
       <code>{url}</code>
       <CopyButton text={url} />
-    </p>
+    </span>
   );
 }
 

@@ -24,7 +24,7 @@ const COLUMNS: Column[] = [
   { key: "role", title: "Role", value: (r) => `${r.role === "hub" ? 0 : 1} ${r.hub} ${r.name}` },
   { key: "health", title: "Health", value: (r) => HEALTH_ORDER[health(r)] },
   { key: "instances", title: "Instances", numeric: true, value: (r) => r.instances },
-  { key: "latency", title: "Answers in", numeric: true, value: (r) => r.latency_ms ?? Infinity },
+  { key: "latency", title: "Latency", numeric: true, value: (r) => r.latency_ms ?? Infinity },
   { key: "traffic", title: "Requests/s", numeric: true, value: (r) => r.requests_per_second },
 ];
 

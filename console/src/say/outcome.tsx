@@ -57,7 +57,7 @@ function Verdict({ hearing, over }: { hearing: Hearing | undefined; over: boolea
   if (!hearing) return <span class="verdict">{over ? "silent" : "…"}</span>;
   return (
     <span class="verdict">
-      heard <span class="score">{hearing.score.toFixed(2)}</span> <span class="took">{milliseconds(hearing.milliseconds)}</span>
+      <span class="hidden">heard, score </span><span class="score">{hearing.score.toFixed(2)}</span> <span class="hidden">after </span><span class="took">{milliseconds(hearing.milliseconds)}</span>
     </span>
   );
 }
