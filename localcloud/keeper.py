@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ def keep(root: Path) -> int:
     lock.write(str(os.getpid()))
     lock.flush()
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if not _outlived(home / "control.pid"):
+        return 0
     failures = 0
     while failures < MOST_FAILURES:
         started = time.monotonic()
@@ -48,6 +51,25 @@ def keep(root: Path) -> int:
         failures = failures + 1 if short else 0
         time.sleep(BACKOFF_SECONDS * (1 + failures))
     return 1
+
+
+def _outlived(file: Path) -> bool:
+    """Wait for a control plane that outlived its keeper; whether one is wanted then.
+
+    It removes its file when it was told to stop, and leaves it when it dies.
+    """
+    try:
+        pid = int(file.read_text())
+        descriptor = os.pidfd_open(pid)
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return True
+    if b"localcloud.control" not in line:
+        os.close(descriptor)
+        return True
+    with os.fdopen(descriptor):
+        select.select([descriptor], [], [])
+    return file.exists()
 
 
 def _start(root: Path, home: Path) -> subprocess.Popen[bytes]:

@@ -69,7 +69,14 @@ def alive() -> bool:
 def start_control_plane() -> bool:
     """Start the keeper unless the world runs; whether it was started."""
     if alive():
+        if _keeper() is None:
+            _start_keeper()
         return _renew()
+    _start_keeper()
+    return True
+
+
+def _start_keeper() -> None:
     here = world()
     log = here.folder("logs") / "keeper.log"
     with log.open("ab") as output:
@@ -81,7 +88,6 @@ def start_control_plane() -> bool:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return True
 
 
 def _running_version() -> str | None:

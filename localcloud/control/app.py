@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
@@ -146,6 +147,8 @@ class ControlPlane:
             loop.add_signal_handler(sign, stop.set)
         runner = web.AppRunner(self.application(), access_log=None, shutdown_timeout=1)
         await runner.setup()
+        pid_file = self.world.home / "control.pid"
+        pid_file.write_text(str(os.getpid()))
         site = web.TCPSite(runner, self.world.address, CONTROL_PORT, reuse_address=True)
         await site.start()
         self._begin(
@@ -163,6 +166,8 @@ class ControlPlane:
             task.cancel()
         if self.stopping.is_set():
             await self.stop_everything()
+        if not self.status_code:
+            pid_file.unlink(missing_ok=True)
         self.broker.flush()
         for part in (self.run, self.envoy, self.page):
             await part.close()

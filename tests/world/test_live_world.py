@@ -7,6 +7,7 @@ import re
 import secrets
 import signal
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def changed(preview: dict) -> list[dict]:
 
 def test_fifteen_regions_are_ready(clone: Clone) -> None:
     status = clone.json("status")
-    assert [r["name"] for r in status["regions"] if r["ready"]].__len__() == REGIONS
+    assert sum(r["ready"] for r in status["regions"]) == REGIONS
     roles = [r["role"] for r in status["regions"]]
     assert (roles.count("hub"), roles.count("regional")) == (5, 10)
     kinds = {part["kind"] for part in status["parts"]}
@@ -138,6 +139,20 @@ def test_a_dead_control_plane_comes_back_and_adopts_all(clone: Clone) -> None:
     assert changed(clone.json("preview")) == []
 
 
+def test_keeper_and_control_plane_killed_together_are_brought_back_by_up(
+    clone: Clone,
+) -> None:
+    before = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    for name in ("localcloud.keeper", "localcloud.control"):
+        (line,) = [p for p in clone.processes() if name in p]
+        os.kill(int(line.split()[0]), signal.SIGKILL)
+    clone.run("up")
+    after = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    kept = {n for n in before if not n.startswith("template/")}
+    assert {n: after.get(n) for n in kept} == {n: before[n] for n in kept}
+    assert len([p for p in clone.processes() if "localcloud.keeper" in p]) == 1
+
+
 def test_a_killed_region_is_served_by_the_next_and_comes_back(clone: Clone) -> None:
     clone.run("fail", "region", "us-central1", "--for", "6s")
 
@@ -157,7 +172,7 @@ def test_a_killed_region_is_served_by_the_next_and_comes_back(clone: Clone) -> N
 
 def test_no_write_is_lost_and_none_told_twice_under_faults(clone: Clone) -> None:
     done = subprocess.run(
-        [os.sys.executable, "-m", "benchmarks.faults", "--rounds", "1"],
+        [sys.executable, "-m", "benchmarks.faults", "--rounds", "1"],
         cwd=clone.root,
         env=clone.environment,
         capture_output=True,

@@ -1,0 +1,76 @@
+"""What the documentation tells people to type exists; links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from ops.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def blocks(page: Path) -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)
+
+
+def commands() -> list[str]:
+    """Every line of every shell block, without comments."""
+    lines = [
+        line for page in PAGES for block in blocks(page) for line in block.split("\n")
+    ]
+    return [line for line in (re.sub(r"\s#.*", "", x).strip() for x in lines) if line]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_documented_line_is_a_command_that_exists(line: str) -> None:
+    checked = subprocess.run(
+        ["bash", "-n", "-c", line], capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+    for part in re.findall(r"(?:\./)?meridian ([^;)\"]*(?:\"[^\"]*\"[^;)\"]*)*)", line):
+        parse(shlex.split(part))
+    for target in re.findall(r"^make (\w+)", line):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def parse(words: list[str]) -> None:
+    """Parse as the command would, without running it."""
+    command = typer.main.get_command(app)
+    context = command.make_context("meridian", list(words))
+    while hasattr(command, "resolve_command"):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+
+
+def test_a_command_that_does_not_exist_would_be_found() -> None:
+    with pytest.raises(Exception, match="No such command"):
+        parse(["levitate"])
+    with pytest.raises(Exception, match="No such option"):
+        parse(["status", "--levitate"])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    missing = [link for link in links if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_command_explains_itself() -> None:
+    group = typer.main.get_command(app)
+    context = group.make_context("meridian", ["status"], resilient_parsing=True)
+    for name in group.list_commands(context):
+        assert (group.get_command(context, name).help or "").strip(), name
+
+
+def test_every_decision_is_dated() -> None:
+    for page in (ROOT / "docs" / "adr").glob("*.md"):
+        assert re.search(r"\(20\d\d-\d\d-\d\d\)", page.read_text().split("\n")[0]), page
