@@ -4,6 +4,7 @@ import { connect } from "./live";
 import "uplot/dist/uPlot.min.css";
 import "./styles/base.css";
 import "./styles/world.css";
+import "./styles/map.css";
 import "./styles/rail.css";
 import "./styles/board.css";
 

@@ -28,7 +28,7 @@ export function FailButton({ region, busy }: { region: Region; busy: boolean }):
           region. After {SECONDS} s it comes back by itself.
         </p>
         <div class="buttons">
-          <button type="button" autofocus onClick={() => dialog.current?.close()}>Leave it running</button>
+          <button type="button" onClick={() => dialog.current?.close()}>Leave it running</button>
           <button type="button" class="danger" onClick={() => void fail()}>Fail {city}</button>
         </div>
       </dialog>
