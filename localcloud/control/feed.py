@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Callable
 
 import aiohttp
@@ -15,7 +14,6 @@ from localcloud.control.store import Json, Store
 from localcloud.realise.run import SERVICE, Run, region_of
 
 log = logging.getLogger("feed")
-KEPT = 200
 QUEUE = 500
 FOLLOW_SECONDS = 0.3
 
@@ -27,7 +25,6 @@ class Feed:
         self._store, self._run = store, run
         self._following: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[asyncio.Queue[Json]] = set()
-        self.recent: deque[Json] = deque(maxlen=KEPT)
 
     async def follow_forever(self) -> None:
         """Keep one connection to every ready instance while anybody listens."""
@@ -71,7 +68,6 @@ class Feed:
             log.debug("feed of %s broke: %s", region, error)
 
     def _tell(self, match: Json) -> None:
-        self.recent.append(match)
         for queue in self._listeners:
             if not queue.full():
                 queue.put_nowait(match)

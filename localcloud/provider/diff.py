@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,7 +38,9 @@ def changes(kind: ResourceType, old: Json, new: Json) -> list[Change]:
         plain = re.sub(r"\[[^\]]*\]", "[]", path)
         if how is Kind.DELETE and plain in kind.ignore_removed:
             continue
-        found.append(Change(path, how, _under(plain, kind.replace)))
+        grown = plain in kind.widens and _contains(new.get(plain), old.get(plain))
+        replaces = _under(plain, kind.replace) and not grown
+        found.append(Change(path, how, replaces))
     return sorted(found, key=lambda change: change.path)
 
 
@@ -62,6 +65,14 @@ def delete_before_replace(kind: ResourceType, new: Json) -> bool:
     """Two resources of one fixed name cannot stand side by side."""
     chosen = kind.id_input in new.get(DEFAULTS, ())
     return not chosen and kind.auto_id is None and kind.id_input in new
+
+
+def _contains(wide: Any, narrow: Any) -> bool:
+    """Whether one address range holds another; unknown ones do not."""
+    try:
+        return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
+    except ValueError:
+        return False
 
 
 def _public(inputs: Json) -> Json:

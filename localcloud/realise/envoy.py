@@ -95,8 +95,9 @@ class Envoy:
             self.refresh_endpoints()
             front = self._front()
             if front:
-                self._write("clusters.json", xds.clusters(front, self._folder))
                 listeners = self.listeners()
+                made = xds.clusters(front, self._folder, sorted(listeners))
+                self._write("clusters.json", made)
                 text = xds.listeners(front, listeners, self._world.address)
                 self._write("listeners.json", text)
                 self._start()

@@ -81,13 +81,13 @@ def endpoints(region: str, ports: list[int]) -> Json:
     return _resources([{"@type": kind, **assignment}])
 
 
-def clusters(front: Front, folder: Path) -> Json:
+def clusters(front: Front, folder: Path, clients: list[str]) -> Json:
     """Clusters of every region, and an aggregate per backend and client region."""
     regions = sorted({r for group in front.backends.values() for r in group})
     body = next(iter(front.bodies.values()), {})
     made = [_regional(region, body, folder) for region in regions]
     for backend, group in sorted(front.backends.items()):
-        made += [_aggregate(backend, group, client) for client in regions]
+        made += [_aggregate(backend, group, client) for client in clients]
     kind = f"{TYPE}.config.cluster.v3.Cluster"
     return _resources([{"@type": kind, **cluster} for cluster in made])
 
@@ -229,7 +229,9 @@ def _routes(front: Front, client: str) -> Json:
     action = {"routeAction": matcher.get("defaultRouteAction", {})}
     routes.append(_route({"prefix": "/"}, action, default, client))
     host = {"name": "world", "domains": ["*"], "routes": routes}
-    return {"name": f"from/{client}", "virtual_hosts": [host]}
+    # A listener may be read before the clusters of the same change.
+    checked = {"validate_clusters": False}
+    return {"name": f"from/{client}", "virtual_hosts": [host], **checked}
 
 
 def _template(path: str) -> Json:

@@ -75,6 +75,8 @@ class ResourceType:
     """Inputs that Google never sees (switches of the provider itself)."""
     replace: frozenset[str] = frozenset()
     """Input paths whose change replaces the resource."""
+    widens: frozenset[str] = frozenset()
+    """Address ranges of `replace` that may grow in place, and only grow."""
     ignore_removed: frozenset[str] = frozenset()
     """Paths whose removal is no change (the provider suppresses it)."""
     auto_id: Callable[[Json], str] | None = None

@@ -65,6 +65,7 @@ TYPES = (
         "regions/{location}/subnetworks",
         "subnetwork",
         replace={"network", "region", "ipCidrRange"},
+        widens=frozenset({"ipCidrRange"}),
         drop=frozenset({"region"}),
     ),
     _compute(

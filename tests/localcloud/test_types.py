@@ -92,6 +92,15 @@ def test_lists_that_grow_and_shrink_are_adds_and_deletes() -> None:
     assert [(c.path, c.kind) for c in shrunk] == [("tags[1]", diff.Kind.DELETE)]
 
 
+def test_a_subnet_grows_in_place_and_shrinks_by_replacement() -> None:
+    kind = TYPES["gcp:compute/subnetwork:Subnetwork"]
+    wide, narrow = {"ipCidrRange": "10.0.0.0/22"}, {"ipCidrRange": "10.0.0.0/24"}
+    assert [c.replaces for c in diff.changes(kind, narrow, wide)] == [False]
+    assert [c.replaces for c in diff.changes(kind, wide, narrow)] == [True]
+    moved = {"ipCidrRange": "10.1.0.0/22"}
+    assert [c.replaces for c in diff.changes(kind, narrow, moved)] == [True]
+
+
 NEG = TYPES["gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup"]
 
 

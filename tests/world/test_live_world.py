@@ -220,3 +220,24 @@ def test_access_tokens_are_in_no_state_and_no_log(clone: Clone) -> None:
     for text in (state, logs, "\n".join(_process_titles())):
         assert re.search(r"local\.[A-Za-z0-9_-]{40,}", text) is None
         assert "requirepass" not in text
+
+
+def test_a_region_is_taken_out_and_put_back_while_the_rest_serves(clone: Clone) -> None:
+    file = clone.root / "stacks" / "catalogue" / "local.yaml"
+    text = file.read_text()
+    shorter = re.sub(r"^  me-west1:\n(    .*\n)+", "", text, count=1, flags=re.M)
+    assert shorter != text
+    try:
+        file.write_text(shorter)
+        steps = changed(clone.json("preview"))
+        assert {s["op"] for s in steps} == {"delete", "update"}
+        assert all("me-west1" in s["urn"] for s in steps if s["op"] == "delete")
+        clone.run("up")
+        names = [r["name"] for r in clone.json("status")["regions"]]
+        assert len(names) == REGIONS - 1
+        assert not [p for p in clone.processes() if "me-west1" in p]
+    finally:
+        file.write_text(text)
+    clone.run("up")
+    assert sum(r["ready"] for r in clone.json("status")["regions"]) == REGIONS
+    assert changed(clone.json("preview")) == []
