@@ -161,11 +161,14 @@ def env_command(
     ] = False,
 ) -> None:
     """Lines to `eval`, so that plain `pulumi` works in this clone."""
-    from ops import engine
+    from ops import engine, world
 
     target = engine.stack(env)
     engine.prepare(target)
-    print(engine.shell_lines(engine.environment(target, offline=offline)))
+    values = engine.environment(target, offline=offline)
+    if env == "local" and offline and world.alive():
+        values["MERIDIAN_CONTROL_PLANE"] = world.world().control
+    print(engine.shell_lines(values))
 
 
 @app.command()

@@ -135,6 +135,7 @@ def main() -> int:
         virtual_environment()
         toolchain.engine(PYTHON)
         toolchain.prometheus(PYTHON)
+        toolchain.drop_go_caches()
         kernel()
         page()
     except SetupError as error:

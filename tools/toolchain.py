@@ -167,9 +167,26 @@ def _compile(
     run(
         [*go, "build", "-trimpath", *flags, "-o", str(to), package],
         cwd=HERE / module,
-        env={**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"},
+        env=_go_environment(),
         remedy="Go 1.25 or newer and the Go module proxy are needed",
     )
+
+
+def _go_environment() -> dict[str, str]:
+    """Go with its own caches below ours: nothing is left in the user's."""
+    folder = cache() / "go"
+    return {
+        **os.environ,
+        "GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw",
+        "GOPATH": str(folder),
+        "GOMODCACHE": str(folder / "mod"),
+        "GOCACHE": str(folder / "build"),
+    }
+
+
+def drop_go_caches() -> None:
+    """Remove what the builds downloaded: nothing reads it again."""
+    shutil.rmtree(cache() / "go", ignore_errors=True)
 
 
 def _build_engine(python: Path, to: Path) -> None:
@@ -182,7 +199,7 @@ def _build_engine(python: Path, to: Path) -> None:
     binary = to / "pulumi-language-python"
     _compile(go, "language-python", host, binary, ["-ldflags", "-s -w"])
     where = [*go, "list", "-m", "-f", "{{.Dir}}", SDK]
-    sdk = Path(run(where, cwd=HERE / "pulumi").strip())
+    sdk = Path(run(where, cwd=HERE / "pulumi", env=_go_environment()).strip())
     runner = to / "pulumi-language-python-exec"
     shutil.copyfile(sdk / "python" / "cmd" / runner.name, runner)
     runner.chmod(0o755)
