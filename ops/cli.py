@@ -84,10 +84,11 @@ def status(as_json: AsJson = False) -> None:
     console().print(world.table(answer))
     for fault in answer["faults"]:
         print(f"fault: {fault['how']} {fault['target']}")
+    print("\n" + world.kernels(answer))
     declared = world.call("/console/declared")["types"]
     idle = [t for t in declared if not t["runs"]]
     names = ", ".join(f"{t['type'].split(':')[-1]} x{t['count']}" for t in idle)
-    print(f"\ndeclared, not run: {names}")
+    print(f"declared, not run: {names}")
 
 
 @app.command("open")

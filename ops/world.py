@@ -321,7 +321,18 @@ def table(status: Json) -> Table:
     return shown
 
 
+def kernels(status: Json) -> str:
+    """Which matching kernel runs, and whether sentences can be embedded."""
+    regions = [r for r in status["regions"] if r["kernel"]]
+    found = sorted({r["kernel"] for r in regions})
+    note = " (no compiled kernel: the numpy reference runs)" if "numpy" in found else ""
+    text = "yes" if regions and all(r["text"] for r in regions) else "not installed"
+    return f"kernel: {', '.join(found) or 'unknown'}{note}; sentences: {text}"
+
+
 def _health(region: Json) -> str:
+    if region["ready"] and region["degraded"]:
+        return f"[yellow]degraded: {'; '.join(map(str, region['degraded']))}[/yellow]"
     if region["ready"]:
         return "[green]ready[/green]"
     by = region["served_by"]

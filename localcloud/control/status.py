@@ -31,6 +31,8 @@ class Sample:
     ready: bool = False
     latency_ms: float | None = None
     served_by: str | None = None
+    service: Json = field(default_factory=dict)
+    """What the answering instance says of itself."""
     requests: float = 0.0
     """Counted by Envoy so far, this module's own probes included."""
     probes: int = 0
@@ -83,6 +85,9 @@ class Status:
             "maximum": pool.spec.maximum if pool and pool.spec else 0,
             "serving": name in self._envoy.listeners(),
             "served_by": sample.served_by,
+            "kernel": sample.service.get("kernel"),
+            "text": sample.service.get("text"),
+            "degraded": sample.service.get("reasons", []),
             "latency_ms": sample.latency_ms,
             "requests_per_second": round(sample.rate, 2),
             "url": self._envoy.url(name),
@@ -131,8 +136,9 @@ class Status:
             try:
                 async with session.get(url, timeout=PROBE_TIMEOUT) as response:
                     answered = response.status == 200
+                    sample.service = await response.json() if answered else {}
                     sample.served_by = response.headers.get("x-meridian-region")
-            except (aiohttp.ClientError, OSError, TimeoutError):
+            except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 answered, sample.served_by = False, None
             took = (time.perf_counter() - started) * 1000
         sample.latency_ms = round(took, 2) if answered else None
