@@ -12,9 +12,8 @@ import aiohttp
 
 from localcloud.control.store import Json, Store
 from localcloud.realise.envoy import Envoy
-from localcloud.realise.run import SERVICE, WORKER_POOL, Run, region_of
+from localcloud.realise.run import SERVICE, Run, region_of
 from localcloud.supervisor import Supervisor
-from localcloud.types import lookup, resource_types
 from localcloud.version import code_version
 from topology.facts import places
 
@@ -104,18 +103,6 @@ class Status:
             for key, running in sorted(self._supervisor.running.items())
         ]
 
-    def not_run(self) -> Json:
-        """Declared types that are kept as state only: token -> count."""
-        counts: Json = {}
-        for row in self._store.all():
-            if lookup(row.token).runs is None:
-                counts[row.token] = counts.get(row.token, 0) + 1
-        return counts
-
-    def run_by(self) -> Json:
-        """Token -> what runs it."""
-        return {k.token: k.runs for k in resource_types() if k.runs}
-
     async def sample_forever(self) -> None:
         """Ask every region, as its own clients would."""
         connector = aiohttp.TCPConnector(limit=16)
@@ -163,8 +150,3 @@ class Status:
                 pool = self._run.pools.get(row.path)
                 if pool:
                     pool.load(active.get(region_of(row.path), 0.0))
-
-    def workers(self) -> int:
-        """Worker processes that run."""
-        pools = (self._run.pools.get(row.path) for row in self._store.all(WORKER_POOL))
-        return sum(len(pool.instances) for pool in pools if pool)

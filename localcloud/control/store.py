@@ -28,7 +28,6 @@ CREATE TABLE IF NOT EXISTS address (key TEXT PRIMARY KEY, number INT UNIQUE);
 CREATE TABLE IF NOT EXISTS secret_version (secret TEXT, number INT, sealed BLOB,
   state TEXT, created REAL, PRIMARY KEY (secret, number));
 CREATE TABLE IF NOT EXISTS hold (target TEXT PRIMARY KEY, how TEXT, until REAL);
-CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT);
 """
 
 
@@ -110,11 +109,3 @@ class Store:
 
     def free_address(self, key: str) -> None:
         self.db.execute("DELETE FROM address WHERE key=?", (key,))
-
-    def note(self, key: str) -> str | None:
-        sql = "SELECT value FROM note WHERE key=?"
-        found = self.db.execute(sql, (key,)).fetchone()
-        return found[0] if found else None
-
-    def set_note(self, key: str, value: str) -> None:
-        self.db.execute("INSERT OR REPLACE INTO note VALUES (?,?)", (key, value))

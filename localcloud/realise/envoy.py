@@ -200,22 +200,6 @@ class Envoy:
             return {}
         return {s["name"]: s["value"] for s in stats if "name" in s}
 
-    async def wait_until_listening(self) -> None:
-        """Until every declared listener accepts connections."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + START_SECONDS
-        for region, port in self.listeners().items():
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection(self._world.address, port)
-                    writer.close()
-                    break
-                except OSError as error:
-                    if loop.time() > deadline:
-                        text = f"Envoy does not listen for {region}: {error}"
-                        raise WorldError(text) from error
-                    await asyncio.sleep(0.02)
-
     async def close(self) -> None:
         if self._session:
             await self._session.close()

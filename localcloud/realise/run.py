@@ -121,9 +121,6 @@ class Run:
         if self._session:
             await self._session.close()
 
-    def in_region(self, region: str) -> list[Pool]:
-        return [p for path, p in self.pools.items() if region_of(path) == region]
-
 
 def region_of(path: str) -> str:
     """Region in a resource path."""
