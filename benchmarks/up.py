@@ -1,0 +1,160 @@
+"""`meridian up` over the engine's own `up`, from nothing and with nothing to do.
+
+    python -m benchmarks.up [--pairs 3]
+
+From nothing: a temporary clone's whole world, until 15 of 15 regions answer, five
+primaries and ten replicas streaming; over `pulumi up` of the same program and
+resources with a provider that echoes (`benchmarks/echo.py`) and no processes. With
+nothing to do: `meridian up` over an empty `pulumi up` of the same stack, same world.
+Both sides skip checkpoints. The world is taken down after every pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import echo
+from benchmarks.clone import Clone, Json, temporary_clone
+from benchmarks.measure import check, noise, paired, ratio, report, verdict, wall
+
+GOAL, GOAL_SECONDS, GOAL_EMPTY = 1.5, 40.0, 1.2
+REPLICAS = 10
+UP = ("up", "--yes", "--skip-preview", "--suppress-outputs", "-s", "local")
+PULUMI = ["pulumi", *UP, "--non-interactive"]
+FAST = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+
+
+def streaming_replicas(clone: Clone) -> int:
+    """Postgres servers of this clone whose WAL receiver says that it streams."""
+    parts = clone.world()["parts"]
+    servers = {part["pid"] for part in parts if part["name"].startswith("sql/")}
+    found = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        found += parent in servers and b"walreceiver streaming" in title
+    return found
+
+
+def world_up(clone: Clone) -> float:
+    """Seconds of `meridian up` from nothing; raises unless the world is whole."""
+    command = clone.command("up")
+    took = wall(command, clone.root, clone.environment)
+    regions = clone.world()["regions"]
+    ready = sum(r["ready"] for r in regions)
+    hubs = sum(r["role"] == "hub" for r in regions)
+    replicas = streaming_replicas(clone)
+    if (ready, hubs, replicas) != (15, 5, REPLICAS):
+        raise RuntimeError(f"{ready} ready, {hubs} hubs, {replicas} replicas stream")
+    return took
+
+
+class Engine:
+    """The engine alone: the same program, an echoing provider, a state of its own."""
+
+    def __init__(self, clone: Clone, folder: Path) -> None:
+        self._clone, self._folder = clone, folder
+        self.resources = 0
+
+    def environment(self) -> dict[str, str]:
+        """As `meridian env`, the echoing provider first on PATH."""
+        values = self._clone.engine_environment("local")
+        front = echo.launcher(self._folder / "plugins")
+        path = os.pathsep.join([str(front), values["PATH"]])
+        return {**values, **FAST, "PATH": path, "MERIDIAN_QUIET_PROVIDER": "1"}
+
+    def up(self) -> float:
+        """Seconds of `pulumi up` from nothing; the state is removed afterwards."""
+        env = self.environment()
+        project = self._clone.root / "stacks" / "local"
+        took = wall(PULUMI, project, env)
+        export = ["pulumi", "stack", "export", "-s", "local"]
+        self.resources = check(export, project, env).count('"urn": "urn:')
+        for name in ("state", "stacks"):
+            shutil.rmtree(self._clone.root / ".meridian" / name)
+        return took
+
+
+@contextlib.contextmanager
+def world_for(clone: Clone) -> Iterator[list[float]]:
+    """A world from nothing, its seconds in the list; down at the end."""
+    try:
+        yield [world_up(clone)]
+    finally:
+        clone.meridian("down")
+
+
+def empty_pair(clone: Clone, first: bool) -> tuple[float, float]:
+    """Seconds of `meridian up` and of `pulumi up` where there is nothing to do."""
+    env = {
+        **clone.engine_environment("local"),
+        **FAST,
+        "MERIDIAN_CONTROL_PLANE": clone.control,
+    }
+    project = clone.root / "stacks" / "local"
+
+    def ours() -> float:
+        return wall(clone.command("up"), clone.root, clone.environment)
+
+    def theirs() -> float:
+        return wall(PULUMI, project, env)
+
+    steps = [ours, theirs] if first else [theirs, ours]
+    took = {step: step() for step in steps}
+    return took[ours], took[theirs]
+
+
+def measured(clone: Clone, engine: Engine, pairs: int) -> Json:
+    """Pairs of both kinds; every world serves two empty pairs."""
+    empty: list[tuple[float, float]] = []
+
+    def ours() -> float:
+        with world_for(clone) as took:
+            empty.extend(empty_pair(clone, first) for first in (True, False))
+            return took[0]
+
+    left, right = paired(ours, engine.up, pairs)
+    return {
+        "from_nothing_s": ratio(left, right),
+        "nothing_to_do_s": ratio([a for a, _ in empty], [b for _, b in empty]),
+        "resources": engine.resources,
+    }
+
+
+def lines(found: Json) -> Iterator[str]:
+    whole, empty = found["from_nothing_s"], found["nothing_to_do_s"]
+    ours, base = whole["ours"], whole["base"]
+    yield (
+        f"from nothing {verdict(ours['median'], GOAL_SECONDS, ' s')}, engine alone "
+        f"{base['median']} s: {verdict(whole['ratio'], GOAL, 'x')}"
+    )
+    yield (
+        f"nothing to do {empty['ours']['median']} s, empty `pulumi up` "
+        f"{empty['base']['median']} s: {verdict(empty['ratio'], GOAL_EMPTY, 'x')}"
+    )
+
+
+def main() -> None:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("--pairs", type=int, default=3)
+    given = parser.parse_args()
+    before = noise()
+    with temporary_clone() as clone, tempfile.TemporaryDirectory() as other:
+        bare = Clone(Path(other) / "clone")
+        shutil.copytree(clone.root, bare.root)
+        found = measured(clone, Engine(bare, Path(other)), given.pairs)
+    report("up", found, list(lines(found)), before)
+
+
+if __name__ == "__main__":
+    main()
