@@ -114,10 +114,10 @@ def _sql_verb(row: Row, verb: str) -> str:
     return "CREATE_REPLICA" if replica else verb.upper()
 
 
-def finished(kind: ResourceType, body: Json, failure: str | None) -> Json:
+def finished(body: Json, failure: str | None) -> Json:
     """The operation after its work has ended."""
     done = dict(body)
-    if kind.operation is Operation.LONG_RUNNING:
+    if "done" in done:
         done["done"] = True
         if failure:
             done["error"] = {"code": 13, "message": failure}
@@ -133,7 +133,7 @@ def done(kind: ResourceType, path: str, body: Json) -> Json:
     """An operation that had nothing to do."""
     row = Row(kind.api, path, kind.token, body)
     name = operation_name(kind, path, "noop")
-    return finished(kind, started(kind, row, "create", name), None)
+    return finished(started(kind, row, "create", name), None)
 
 
 def _metadata(kind: ResourceType, row: Row, verb: str) -> Json:

@@ -141,18 +141,18 @@ class Rest:
         name = envelope.operation_name(kind, row.path, uuid.uuid4().hex)
         body = envelope.started(kind, row, verb, name)
         key = envelope.key(name)
-        self._put_operation(key, body, done=False)
-        self._busy[key] = asyncio.create_task(self._run(kind, key, body, work))
+        self._store.start_operation(key, row, verb, body)
+        self._busy[key] = asyncio.create_task(self._run(key, body, work))
         return web.json_response(body)
 
-    async def _run(self, kind: ResourceType, key: str, body: Json, work: Any) -> None:
+    async def _run(self, key: str, body: Json, work: Any) -> None:
         failure = None
         try:
             await work
         except Exception as error:
             log.exception("operation failed")
             failure = f"{type(error).__name__}: {error}"
-        self._put_operation(key, envelope.finished(kind, body, failure), done=True)
+        self._store.end_operation(key, envelope.finished(body, failure))
         self._busy.pop(key, None)
 
     async def _ensure(self, row: Row) -> None:
@@ -184,7 +184,8 @@ class Rest:
             listener(row)
 
     async def restore(self) -> None:
-        """After a start: adopt or start whatever is declared."""
+        """After a start: go on with open operations, run whatever is declared."""
+        self._resume()
         rows = list(self._store.all())
         results = await asyncio.gather(
             *(self._ensure(row) for row in rows), return_exceptions=True
@@ -192,6 +193,17 @@ class Rest:
         for row, result in zip(rows, results, strict=True):
             if isinstance(result, BaseException):
                 log.error("%s does not run: %s", row.path, result)
+
+    def _resume(self) -> None:
+        """Operations that the last control plane did not end; all may run again."""
+        for key, api, path, verb, body in self._store.open_operations():
+            row = self._store.get(api, path)
+            if row is None:
+                failure = None if verb == "delete" else f"{path} is gone"
+                self._store.end_operation(key, envelope.finished(body, failure))
+                continue
+            work = self._remove(row) if verb == "delete" else self._ensure(row)
+            self._busy[key] = asyncio.create_task(self._run(key, body, work))
 
     async def sweep(self, keep: set[str]) -> list[str]:
         """Remove resources whose Pulumi id is not in `keep`, the newest first."""
@@ -228,18 +240,10 @@ class Rest:
         task = self._busy.get(key)
         if task and wait:
             await asyncio.wait([task], timeout=wait)
-        sql = "SELECT body FROM operation WHERE name=?"
-        found = self._store.db.execute(sql, (key,)).fetchone()
-        if not found:
+        body = self._store.operation(key)
+        if body is None:
             raise envelope.not_found(f"operation {path} not found")
-        return web.json_response(json.loads(found[0]))
-
-    def _put_operation(self, key: str, body: Json, *, done: bool) -> None:
-        sql = (
-            "INSERT INTO operation VALUES (?,?,?,unixepoch()) "
-            "ON CONFLICT (name) DO UPDATE SET body=excluded.body, done=excluded.done"
-        )
-        self._store.db.execute(sql, (key, json.dumps(body), int(done)))
+        return web.json_response(body)
 
 
 def _key(row: Row) -> tuple[str, str, str]:

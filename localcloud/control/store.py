@@ -14,14 +14,17 @@ from typing import Any
 
 Json = dict[str, Any]
 
+LAYOUT = 2
+"""Counts the layouts of the operation table."""
+KEEP_OPERATIONS_SECONDS = 3600
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS resource (
   api TEXT, path TEXT, token TEXT, body TEXT, created REAL,
   PRIMARY KEY (api, path));
 CREATE TABLE IF NOT EXISTS policy (api TEXT, path TEXT, version INT, body TEXT,
   PRIMARY KEY (api, path));
-CREATE TABLE IF NOT EXISTS operation (name TEXT PRIMARY KEY, body TEXT, done INT,
-  created REAL);
+CREATE TABLE IF NOT EXISTS operation (name TEXT PRIMARY KEY, api TEXT, path TEXT,
+  verb TEXT, body TEXT, done INT, created REAL);
 CREATE TABLE IF NOT EXISTS process (key TEXT PRIMARY KEY, pid INT, started INT,
   data TEXT);
 CREATE TABLE IF NOT EXISTS address (key TEXT PRIMARY KEY, number INT UNIQUE);
@@ -48,7 +51,17 @@ class Store:
         self.db = sqlite3.connect(file, isolation_level=None)
         self.db.execute("PRAGMA journal_mode=WAL")
         self.db.execute("PRAGMA synchronous=NORMAL")
+        self._renew_transient()
         self.db.executescript(SCHEMA)
+        sql = "DELETE FROM operation WHERE done AND created < unixepoch() - ?"
+        self.db.execute(sql, (KEEP_OPERATIONS_SECONDS,))
+
+    def _renew_transient(self) -> None:
+        """Operations of an older layout are of no use; resources keep theirs."""
+        (version,) = self.db.execute("PRAGMA user_version").fetchone()
+        if version != LAYOUT:
+            self.db.execute("DROP TABLE IF EXISTS operation")
+            self.db.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def get(self, api: str, path: str) -> Row | None:
         sql = "SELECT token, body FROM resource WHERE api=? AND path=?"
@@ -95,6 +108,26 @@ class Store:
     def set_policy(self, api: str, path: str, version: int, policy: Json) -> None:
         sql = "INSERT OR REPLACE INTO policy VALUES (?,?,?,?)"
         self.db.execute(sql, (api, path, version, json.dumps(policy)))
+
+    def start_operation(self, name: str, row: Row, verb: str, body: Json) -> None:
+        """Remember an operation, with what it takes to go on after a restart."""
+        sql = "INSERT INTO operation VALUES (?,?,?,?,?,0,unixepoch())"
+        self.db.execute(sql, (name, row.api, row.path, verb, json.dumps(body)))
+
+    def end_operation(self, name: str, body: Json) -> None:
+        sql = "UPDATE operation SET body=?, done=1 WHERE name=?"
+        self.db.execute(sql, (json.dumps(body), name))
+
+    def operation(self, name: str) -> Json | None:
+        sql = "SELECT body FROM operation WHERE name=?"
+        found = self.db.execute(sql, (name,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def open_operations(self) -> list[tuple[str, str, str, str, Json]]:
+        """(name, api, path, verb, body) of what a killed control plane left open."""
+        sql = "SELECT name, api, path, verb, body FROM operation WHERE NOT done"
+        found = self.db.execute(sql).fetchall()
+        return [(n, a, p, v, json.loads(body)) for n, a, p, v, body in found]
 
     def address(self, key: str) -> int:
         """Number of a part's loopback address, drawn at the first call."""

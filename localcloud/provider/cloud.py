@@ -170,7 +170,8 @@ class Cloud:
         while True:
             try:
                 return await self._once(self._session, method, url, body)
-            except aiohttp.ClientConnectorError as error:
+            except aiohttp.ClientConnectionError as error:
+                # Sent or not: what exists is adopted, so all may be asked again.
                 if time.monotonic() > deadline:
                     text = f"the control plane does not answer: {error}"
                     raise CloudError(503, text) from error

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+from aiohttp.test_utils import TestClient, TestServer
+
+from localcloud.control.rest import Rest
+from localcloud.control.store import Row
 from tests.localcloud.conftest import Plane
 
 RUN = "/run.googleapis.com/v2/projects/p/locations/us-west1/services"
@@ -89,6 +94,31 @@ async def test_what_was_answered_is_there_after_a_restart(plane: Plane) -> None:
     again = type(plane)(plane.folder)
     row = again.store.get("run.googleapis.com", f"v2/{RUN.split('/v2/')[1]}/a")
     assert row is not None and row.body["template"]["containers"] != []
+
+
+async def test_an_operation_goes_on_after_a_restart(tmp_path: Path) -> None:
+    class Slow:
+        """A realiser that never ends."""
+
+        async def ensure(self, row: Row) -> dict:
+            await asyncio.sleep(3600)
+            return {}
+
+        async def remove(self, row: Row) -> None:
+            await asyncio.sleep(3600)
+
+    first = Plane(tmp_path)
+    first.rest = Rest(first.store, {"gcp:cloudrunv2/service:Service": Slow()})
+    async with TestClient(TestServer(first.application())) as client:
+        answer = await client.post(f"{RUN}?serviceId=a", json=SERVICE)
+        name = (await answer.json())["name"]
+        waiting = await client.get(f"/run.googleapis.com/v2/{name}?wait=0.1")
+        assert (await waiting.json())["done"] is False
+    second = Plane(tmp_path)
+    await second.rest.restore()
+    async with TestClient(TestServer(second.application())) as client:
+        answer = await client.get(f"/run.googleapis.com/v2/{name}?wait=5")
+        assert (await answer.json())["done"] is True
 
 
 async def test_secret_versions_are_sealed_at_rest(plane: Plane) -> None:

@@ -67,6 +67,20 @@ def test_up_killed_again_and_again_converges(fresh: Clone) -> None:
     assert ready == 15
 
 
+def test_up_ends_well_though_the_control_plane_dies_in_its_middle(
+    fresh: Clone,
+) -> None:
+    process = fresh.start("up")
+    for _ in range(2):
+        time.sleep(5)
+        for line in fresh.processes():
+            if "localcloud.control" in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert set(fresh.json("preview")["summary"]) == {"same"}
+
+
 def test_a_second_up_meanwhile_is_told_to_wait(fresh: Clone) -> None:
     process = fresh.start("up")
     time.sleep(1.5)
