@@ -5,6 +5,7 @@ needs them.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Annotated, Any
 
@@ -305,6 +306,8 @@ def main() -> int:
     """Entry point; the exit code (see `ops.errors`)."""
     from topology.errors import CatalogueError
 
+    # Told to end is like interrupted: what was started is told, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except CatalogueError as error:

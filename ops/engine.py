@@ -24,6 +24,7 @@ import yaml
 
 from localcloud.supervisor import start_time
 from ops.errors import BAD_INPUT, CommandError
+from ops.orphans import PARENT
 from ops.paths import CATALOGUES, ROOT, WORK, relative
 from tools import toolchain
 
@@ -246,7 +247,7 @@ def run(
     """Run `pulumi` to its end; its standard output. Engine events go to `on_event`."""
     # Without debug commands the CLI has no --event-log.
     values = {**os.environ, **environment(target, offline=offline), **(extra or {})}
-    values["PULUMI_DEBUG_COMMANDS"] = "true"
+    values |= {"PULUMI_DEBUG_COMMANDS": "true", PARENT: str(os.getpid())}
     folder = WORK / "events"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:

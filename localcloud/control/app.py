@@ -190,6 +190,9 @@ class ControlPlane:
         """Adopt or start what is declared, in the order of creation."""
         self.faults.hold()
         self.broker.subscriptions_changed()
+        if not any(self.store.all()):
+            # The engine takes seconds to plan: what every world needs starts now.
+            await asyncio.gather(self.run.warm(), self.sql.initialise())
         self.prometheus.start()
         await self.rest.restore()
 

@@ -23,7 +23,8 @@ from localcloud.types.base import short_hash
 log = logging.getLogger("run")
 GRACE_SECONDS = 10.0
 """SIGTERM, this long, SIGKILL (gcp.md 1.1: as Cloud Run)."""
-STARTUP_POLL_SECONDS = 0.01
+STARTUP_POLL_SECONDS = (0.01, 0.05)
+"""Between two looks at a starting instance: at first, and at most."""
 CRASH_BACKOFF_SECONDS = 1.0
 IDLE_SECONDS = 30.0
 """A higher count is kept this long after the load that needed it."""
@@ -198,10 +199,12 @@ class Pool:
         """Poll the startup probe until it answers or the process ends."""
         assert self.spec
         path = self.spec.startup
+        pause, longest = STARTUP_POLL_SECONDS
         while path and not instance.running.exited.is_set():
             if await self.probe(instance, path):
                 break
-            await asyncio.sleep(STARTUP_POLL_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, longest)
         instance.ready = not instance.running.exited.is_set()
         self._changed()
 

@@ -27,6 +27,7 @@ class Run:
         self._world, self._root = world, root
         self._supervisor = supervisor
         self._templates: dict[str, Template] = {}
+        self._spare: Template | None = None
         self._session: aiohttp.ClientSession | None = None
         self.pools: dict[str, Pool] = {}
         """Resource path -> pool."""
@@ -78,12 +79,22 @@ class Run:
     def _template(self, image: str) -> Template:
         """The warm process of an image; those that no pool runs any more are ended."""
         if image not in self._templates:
-            log_file = self._world.home / "logs" / "template.log"
-            self._templates[image] = Template(self._supervisor, self._root, log_file)
+            self._templates[image] = self._spare or self._new_template()
+            self._spare = None
         used = {p.spec.image for p in self.pools.values() if p.spec} | {image}
         for old in set(self._templates) - used:
             self._templates.pop(old).close()
         return self._templates[image]
+
+    def _new_template(self) -> Template:
+        log_file = self._world.home / "logs" / "template.log"
+        return Template(self._supervisor, self._root, log_file)
+
+    async def warm(self) -> None:
+        """Start the template of the first image before anything asks for it."""
+        if not self._templates and self._spare is None:
+            self._spare = self._new_template()
+            await self._spare.start()
 
     def _notify(self) -> None:
         for listener in self.changed:

@@ -33,6 +33,8 @@ ADMIN, REPLICATOR, OWNER = "cloudsqladmin", "cloudsqlreplica", "cloudsqlsuperuse
 NOBODY = 65534
 START_SECONDS = 60.0
 RESTART_SECONDS = 0.2
+FIRST_LOG_FILE = "000000010000000000000001"
+"""Segment of the write-ahead log that `initdb` ends in."""
 SCRAM_ROUNDS = 4096
 """Postgres's own default."""
 DATABASE_TOKEN = "gcp:sql/database:Database"
@@ -48,7 +50,6 @@ SETTINGS = {
     "unix_socket_directories": "''",
     "password_encryption": "scram-sha-256",
     "hot_standby_feedback": "on",
-    "max_worker_processes": "2",
     "max_parallel_workers": "0",
     "autovacuum_max_workers": "1",
     "io_method": "sync",
@@ -99,7 +100,8 @@ class Sql:
         name = row.path.rsplit("/", 1)[-1]
         running = self._supervisor.adopt(f"sql/{name}", self._ended)
         if not running:
-            await self._prepare(name, row.body.get("masterInstanceName"))
+            master = row.body.get("masterInstanceName", "").rsplit(":", 1)[-1]
+            await self._prepare(name, master or None)
         if self._configure(name, row.body) and running:
             await self._supervisor.stop(running, sign=signal.SIGINT)
         if f"sql/{name}" not in self._supervisor.running and name not in self.held:
@@ -136,16 +138,47 @@ class Sql:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         data = folder / "data"
-        if master:
-            await self._base_backup(master.rsplit(":", 1)[-1], data)
+        if master and not self._keeps_all_log(master):
+            await self._base_backup(master, data)
         else:
-            async with self._template:
-                template = await self._initialised()
-            await asyncio.to_thread(_copy_tree, template, data)
+            await asyncio.to_thread(_copy_tree, await self.initialise(), data)
+            if master:
+                self._follow(master, data)
         (folder / "ready").touch()
 
+    async def initialise(self) -> Path:
+        """The data folder that servers are copied from, made at the first call."""
+        async with self._template:
+            return await self._initialised()
+
+    def _keeps_all_log(self, master: str) -> bool:
+        """Whether a primary still has its log from the template on.
+
+        A replica that starts as a copy of the same template then needs no base
+        backup: replaying the log makes it the same server.
+        """
+        log_files = self._folder(master) / "data" / "pg_wal"
+        return (log_files / FIRST_LOG_FILE).exists()
+
+    def _follow(self, master: str, data: Path) -> None:
+        """Make a copied data folder a standby of a primary."""
+        (data / "standby.signal").touch()
+        line = f"primary_conninfo = '{self._connection(master, data)}'\n"
+        with (data / "postgresql.auto.conf").open("a") as settings:
+            settings.write(line)
+        _give(data)
+
+    def _connection(self, master: str, data: Path) -> str:
+        """How a replica reaches its primary; the password lies in a file."""
+        pass_file = data.parent / "pgpass"
+        secret = self._keys.password(REPLICATOR)
+        _secret_file(pass_file, f"*:*:*:{REPLICATOR}:{secret}\n")
+        return (
+            f"host={self.address(master)} port={PORT} user={REPLICATOR} "
+            f"passfile={pass_file} application_name={data.parent.name}"
+        )
+
     async def _initialised(self) -> Path:
-        """The data folder that all primaries are copied from."""
         folder = self._world.folder("sql", ".template")
         if (folder / "ready").exists():
             return folder / "data"
@@ -169,13 +202,7 @@ class Sql:
     async def _base_backup(self, master: str, data: Path) -> None:
         data.mkdir(mode=0o700)
         _give(data)
-        pass_file = data.parent / "pgpass"
-        secret = self._keys.password(REPLICATOR)
-        _secret_file(pass_file, f"*:*:*:{REPLICATOR}:{secret}\n")
-        connection = (
-            f"host={self.address(master)} port={PORT} user={REPLICATOR} "
-            f"passfile={pass_file} application_name={data.parent.name}"
-        )
+        connection = self._connection(master, data)
         await self._tool(
             "pg_basebackup", "-D", str(data), "-d", connection, "-R", "-X", "stream",
             "-c", "fast", "--no-sync",
@@ -237,14 +264,8 @@ class Sql:
         if primary:
             verifier = scram_verifier(self._keys.password(REPLICATOR))
             options = f"LOGIN REPLICATION PASSWORD '{verifier}'"
-            await self._role(name, REPLICATOR, options)
-            await self._role(name, OWNER, "NOLOGIN")
-
-    async def _role(self, instance: str, role: str, options: str) -> None:
-        with contextlib.suppress(asyncpg.DuplicateObjectError):
-            await self._admin(instance, f'CREATE ROLE "{role}" {options}')
-            return
-        await self._admin(instance, f'ALTER ROLE "{role}" {options}')
+            roles = _role(REPLICATOR, options) + _role(OWNER, "NOLOGIN")
+            await self._admin(name, roles)
 
     async def _database(self, row: Row) -> Json:
         name = row.path.rsplit("/", 1)[-1]
@@ -257,9 +278,12 @@ class Sql:
         """An IAM user's password is its access token, as Cloud SQL has it."""
         user, instance = row.path.rsplit("/", 1)[-1], _instance(row)
         verifier = scram_verifier(self._keys.token(f"{user}.gserviceaccount.com"))
-        await self._role(instance, user, f"LOGIN PASSWORD '{verifier}'")
-        await self._admin(instance, f'GRANT "{OWNER}" TO "{user}"')
-        await self._admin(instance, f"ALTER ROLE \"{user}\" SET role = '{OWNER}'")
+        statements = (
+            _role(user, f"LOGIN PASSWORD '{verifier}'"),
+            f'GRANT "{OWNER}" TO "{user}";',
+            f"ALTER ROLE \"{user}\" SET role = '{OWNER}';",
+        )
+        await self._admin(instance, "".join(statements))
         return {}
 
     async def _admin(self, instance: str, sql: str) -> None:
@@ -304,6 +328,14 @@ def scram_verifier(secret: str) -> str:
     server = hmac.digest(salted, b"Server Key", "sha256")
     parts = (base64.b64encode(part).decode() for part in (salt, stored, server))
     return "SCRAM-SHA-256${}:{}${}:{}".format(SCRAM_ROUNDS, *parts)
+
+
+def _role(name: str, options: str) -> str:
+    """Statement that makes a role, or changes it where it exists."""
+    return (
+        f'DO $$ BEGIN CREATE ROLE "{name}" {options}; EXCEPTION WHEN '
+        f'duplicate_object THEN ALTER ROLE "{name}" {options}; END $$;'
+    )
 
 
 def _instance(row: Row) -> str:

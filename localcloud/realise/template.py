@@ -45,6 +45,10 @@ class Template:
             raise WorldError(f"the service's template cannot fork: {reply['error']}")
         return int(reply["pid"]), int(reply["port"])
 
+    async def start(self) -> None:
+        """Have it warm before the first fork."""
+        await self._ready()
+
     def close(self) -> None:
         """End the template; what was forked from it lives on."""
         if self._process and self._process.stdin:

@@ -67,6 +67,19 @@ def test_up_killed_again_and_again_converges(fresh: Clone) -> None:
     assert ready == 15
 
 
+def test_a_command_killed_alone_does_not_leave_its_engine_in_the_way(
+    fresh: Clone,
+) -> None:
+    for sign in (signal.SIGKILL, signal.SIGTERM):
+        process = fresh.start("up")
+        time.sleep(6)
+        os.kill(process.pid, sign)
+        process.wait()
+    fresh.run("up")
+    assert set(fresh.json("preview")["summary"]) == {"same"}
+    assert locks(fresh) == []
+
+
 def test_up_ends_well_though_the_control_plane_dies_in_its_middle(
     fresh: Clone,
 ) -> None:
