@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ class Clone:
 @contextlib.contextmanager
 def temporary_clone() -> Iterator[Clone]:
     """A clone that is taken down and removed at the end, whatever happened."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="meridian-benchmark-") as name:
         made = Clone(Path(name) / "clone")
         copy_tree(made.root)

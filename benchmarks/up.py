@@ -12,50 +12,73 @@ Both sides skip checkpoints. The world is taken down after every pair.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import asyncpg
 
 from benchmarks import echo
 from benchmarks.clone import Clone, Json, temporary_clone
 from benchmarks.measure import check, noise, paired, ratio, report, verdict, wall
+from localcloud.control.identity import Keys
+from localcloud.realise.sql import ADMIN, PORT
 
 GOAL, GOAL_SECONDS, GOAL_EMPTY = 1.5, 40.0, 1.2
 REPLICAS = 10
+REPLICA_SECONDS = 60.0
+STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 UP = ("up", "--yes", "--skip-preview", "--suppress-outputs", "-s", "local")
 PULUMI = ["pulumi", *UP, "--non-interactive"]
 FAST = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
-def streaming_replicas(clone: Clone) -> int:
-    """Postgres servers of this clone whose WAL receiver says that it streams."""
-    parts = clone.world()["parts"]
-    servers = {part["pid"] for part in parts if part["name"].startswith("sql/")}
+async def _streaming(clone: Clone) -> int:
+    home = clone.root / ".meridian" / "world"
+    secret = Keys(home / "keys").password(ADMIN)
     found = 0
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (folder / "cmdline").read_bytes()
-            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
+    for data in home.glob("sql/*/data"):
+        if data.parent.name == ".template" or (data / "standby.signal").exists():
             continue
-        found += parent in servers and b"walreceiver streaming" in title
+        settings = (data / "postgresql.conf").read_text()
+        (host,) = re.findall(r"^listen_addresses = '(.+)'$", settings, re.M)
+        primary = await asyncpg.connect(
+            host=host, port=PORT, user=ADMIN, password=secret, database="postgres"
+        )
+        found += await primary.fetchval(STREAMING)
+        await primary.close()
     return found
 
 
-def world_up(clone: Clone) -> float:
-    """Seconds of `meridian up` from nothing; raises unless the world is whole."""
-    command = clone.command("up")
-    took = wall(command, clone.root, clone.environment)
+def streaming_replicas(clone: Clone) -> int:
+    """Replicas that stream, as the primaries themselves count them."""
+    return asyncio.run(_streaming(clone))
+
+
+def world_up(clone: Clone) -> tuple[float, float]:
+    """Seconds of `meridian up` from nothing, and from its end until the last replica
+    streams; raises unless the world is whole.
+    """
+    took = wall(clone.command("up"), clone.root, clone.environment)
+    ended = time.perf_counter()
     regions = clone.world()["regions"]
     ready = sum(r["ready"] for r in regions)
     hubs = sum(r["role"] == "hub" for r in regions)
     replicas = streaming_replicas(clone)
+    late = 0.0
+    while replicas < REPLICAS and late < REPLICA_SECONDS:
+        time.sleep(0.1)
+        replicas = streaming_replicas(clone)
+        late = time.perf_counter() - ended
     if (ready, hubs, replicas) != (15, 5, REPLICAS):
         raise RuntimeError(f"{ready} ready, {hubs} hubs, {replicas} replicas stream")
-    return took
+    return took, late
 
 
 class Engine:
@@ -85,10 +108,10 @@ class Engine:
 
 
 @contextlib.contextmanager
-def world_for(clone: Clone) -> Iterator[list[float]]:
-    """A world from nothing, its seconds in the list; down at the end."""
+def world_for(clone: Clone) -> Iterator[tuple[float, float]]:
+    """A world from nothing, with its seconds; down at the end."""
     try:
-        yield [world_up(clone)]
+        yield world_up(clone)
     finally:
         clone.meridian("down")
 
@@ -116,16 +139,19 @@ def empty_pair(clone: Clone, first: bool) -> tuple[float, float]:
 def measured(clone: Clone, engine: Engine, pairs: int) -> Json:
     """Pairs of both kinds; every world serves two empty pairs."""
     empty: list[tuple[float, float]] = []
+    replicas_late: list[float] = []
 
     def ours() -> float:
-        with world_for(clone) as took:
+        with world_for(clone) as (took, late):
+            replicas_late.append(round(late, 1))
             empty.extend(empty_pair(clone, first) for first in (True, False))
-            return took[0]
+            return took + late
 
     left, right = paired(ours, engine.up, pairs)
     return {
         "from_nothing_s": ratio(left, right),
         "nothing_to_do_s": ratio([a for a, _ in empty], [b for _, b in empty]),
+        "replicas_late_s": replicas_late,
         "resources": engine.resources,
     }
 
