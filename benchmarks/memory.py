@@ -1,6 +1,6 @@
 """Memory of a whole world: proportional set size of all its processes, by kind.
 
-    python -m benchmarks.memory [--world FOLDER] [--instances 300]
+    python -m benchmarks.memory [--world FOLDER] [--instances 300] [--fresh]
 
 Reads `smaps_rollup` of every process of the world, first with one instance in each
 region, then after the platform's own REST was asked for more. The count is put back
@@ -137,9 +137,12 @@ def line(label: str, found: Json, goal: float) -> str:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--instances", type=int, default=300, help="Wanted in all.")
+    parser.add_argument(
+        "--fresh", action="store_true", help="In a temporary world, just started."
+    )
     given = parser.parse_args()
     before = noise()
-    with running_world(given.world, live=True) as clone:
+    with running_world(given.world, live=not given.fresh) as clone:
         few = measured(clone)
         each = given.instances // len(clone.world()["regions"])
         many = with_many(clone, each)

@@ -15,12 +15,14 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +197,16 @@ async def fill(clone: Clone, rows: Floats) -> None:
             await asyncio.sleep(0.2)
 
 
+def measured_inside(port: int) -> tuple[float, float]:
+    """(seconds, searches) that the instance has counted around its kernel so far."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
+        text = response.read().decode()
+    pattern = r"^meridian_search_seconds_{} (\S+)$"
+    values = (re.search(pattern.format(k), text, re.M) for k in ("sum", "count"))
+    total, count = (float(v[1]) if v else 0.0 for v in values)
+    return total, count
+
+
 def kernel_cpu(index: Index, queries: list[Floats]) -> float:
     """Microseconds of CPU of the kernel for each search."""
     started = time.process_time()
@@ -211,6 +223,7 @@ def compared(
     requests = [request_of(q, text=text) for q in queries]
     wire = Wire(port)
     answer = wire.ask(requests[0])
+    earlier = measured_inside(port)
     ours, raw, kernel = [], [], []
     with raw_server(answer) as (raw_pid, raw_port):
         raw_wire = Wire(raw_port)
@@ -225,6 +238,7 @@ def compared(
                     values.append(value)
         raw_wire.close()
     wire.close()
+    spent, count = (b - a for a, b in zip(earlier, measured_inside(port), strict=True))
     sides = zip(ours, raw, kernel, strict=True)
     ratios = [o / (r + k) for o, r, k in sides]
     return {
@@ -233,6 +247,7 @@ def compared(
         "service_us": summary(ours, 1),
         "raw_uvicorn_us": summary(raw, 1),
         "kernel_us": summary(kernel, 1),
+        "kernel_wall_inside_us": round(spent / count * 1e6, 1),
         "request_bytes": len(requests[0]),
         "answer_bytes": len(answer),
         "idle_cpu_share": round(idle_share(pid), 4),
