@@ -25,16 +25,19 @@ FAST = {
         "tests/dashboards",
     ],
 }
+# Each in a process of its own: the browser's driver keeps an event loop of its own.
 FULL = {
     **FAST,
-    "the rest": [
+    "set-up, documents, benchmarks": [
         *PYTEST,
-        "--durations=10",
-        "--ignore=tests/topology",
-        "--ignore=tests/components",
-        "--ignore=tests/dashboards",
-        "tests",
+        "tests/tools",
+        "tests/docs",
+        "tests/benchmarks",
     ],
+    "local cloud": [*PYTEST, "tests/localcloud"],
+    "page": [*PYTEST, "tests/page"],
+    "service": [*PYTEST, "--durations=5", "tests/service"],
+    "world": [*PYTEST, "--durations=10", "tests/world"],
 }
 
 
