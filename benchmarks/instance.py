@@ -7,6 +7,10 @@ that region's front door. An instance is known by the moment it answered its fir
 probe (`meridian_http_requests_created`), so the first unknown one is the new one and
 has answered through Envoy. At the end the count goes back to one. Always in a temporary
 world unless one is named.
+
+Measured 2026-11-24 on 2 cores shared with other worlds and builds: median 133
+and 149 ms in two runs at load 3 to 8 (74 to 590 ms), 199 ms at load 8; one poll takes
+1.4 to 2.6 ms, the scaling request itself 10 ms.
 """
 
 from __future__ import annotations

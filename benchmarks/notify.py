@@ -6,6 +6,10 @@ No delay is added between regions. Writer and watchers share one process and one
 a sample is the moment the watcher's iterator gives the match minus the moment the
 write's answer was there. Each writing region is heard in several others, at 5 and at
 40 writes a second. Uses this clone's world when it answers, else a temporary one.
+
+Measured 2026-11-24 on 2 cores shared with other worlds and builds (load 4
+to 7): 5 writes/s median 16.9 ms, p99 29 ms; 40 writes/s median 17.2 ms, p99 50 ms; 37
+pairs with medians 3.6 to 23.4 ms, none missing. At load 8 to 9 20.5 and 77.5 ms.
 """
 
 from __future__ import annotations

@@ -7,6 +7,10 @@ primaries and ten replicas streaming; over `pulumi up` of the same program and
 resources with a provider that echoes (`benchmarks/echo.py`) and no processes. With
 nothing to do: `meridian up` over an empty `pulumi up` of the same stack, same world.
 Both sides skip checkpoints. The world is taken down after every pair.
+
+Measured 2026-11-24 on 2 cores shared with other worlds and builds (load 5
+to 7): from nothing 17.2 s over 7.4 s, 2.34x (pairs 2.32 to 2.36); nothing to do 8.3
+over 7.7 s, 1.09x (pairs 1.05 to 1.10); 386 resources. Under load 11: 34.0 over 13.4 s.
 """
 
 from __future__ import annotations
