@@ -91,7 +91,7 @@ def page() -> None:
         return
     inputs = [source / name for name in ("package.json", "package-lock.json", "src")]
     extra = [p for p in source.glob("*.*") if p.suffix in {".html", ".ts", ".json"}]
-    key = digest(*[p for p in {*inputs, *extra} if p.exists()])
+    key = digest(*sorted(p for p in {*inputs, *extra} if p.exists()))
     if stamped("page", key, source / "dist" / "index.html"):
         return
     node = toolchain.node(PYTHON)

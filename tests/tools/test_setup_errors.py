@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,11 @@ def test_no_lock_file_names_a_registry() -> None:
         assert "://" not in "".join(
             line for line in file.read_text().splitlines() if "funding" not in line
         ).replace('"url": "https://', ""), file
+
+
+def test_what_was_set_up_is_not_set_up_again() -> None:
+    root = Path(__file__).resolve().parents[2]
+    for _ in range(3):
+        line = [sys.executable, str(root / "tools" / "setup.py")]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
