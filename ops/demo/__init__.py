@@ -92,6 +92,7 @@ async def _run(rounds: int, sentence: str | None, say: Callable[[str], None]) ->
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         repeats = sum(w.repeats for w in watchings)
         for watching in watchings:
             await watching.close()
