@@ -17,13 +17,14 @@ TYPE = "type.googleapis.com/envoy"
 STREAM_SECONDS = 3600
 """A request's longest life behind Google's balancer (gcp.md 1.1: 60 minutes, fixed)."""
 RETRIES = {
-    "connect-failure": "connect-failure",
-    "gateway-error": "gateway-error",
-    "refused-stream": "refused-stream",
-    "unavailable": "unavailable",
-    "5xx": "5xx",
-    "reset": "reset",
+    "connect-failure",
+    "gateway-error",
+    "refused-stream",
+    "unavailable",
+    "5xx",
+    "reset",
 }
+"""Google's retry conditions that Envoy has under the same name."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +263,7 @@ def _retry(declared: Json) -> Json:
         "PreviousPrioritiesConfig",
         "update_frequency": 1,
     }
-    conditions = [RETRIES[c] for c in declared["retryConditions"] if c in RETRIES]
+    conditions = [c for c in declared["retryConditions"] if c in RETRIES]
     return {
         "retry_on": ",".join(conditions),
         "num_retries": declared.get("numRetries", 1),
