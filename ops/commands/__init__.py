@@ -1,0 +1,1 @@
+"""Commands of `meridian`, one group a module."""

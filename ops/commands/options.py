@@ -1,0 +1,29 @@
+"""What every command shares: options, and where answers are printed."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+Env = Annotated[str, typer.Option("--env", help="Environment: prod or local.")]
+Region = Annotated[
+    str | None, typer.Option("--region", help="Region whose front door is used.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable answer.")]
+
+
+def show(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+WIDE = 200
+
+
+def console(to_stderr: bool = False) -> Any:
+    from rich.console import Console
+
+    made = Console(stderr=to_stderr, highlight=False)
+    # A pipe has no width: lines must not be broken for one.
+    return made if made.is_terminal else Console(stderr=to_stderr, width=WIDE)
