@@ -192,7 +192,7 @@ class ControlPlane:
         self.broker.subscriptions_changed()
         if not any(self.store.all()):
             # The engine takes seconds to plan: what every world needs starts now.
-            await asyncio.gather(self.run.warm(), self.sql.initialise())
+            await asyncio.gather(self.run.warm(), self.sql.template.made())
         self.prometheus.start()
         await self.rest.restore()
 

