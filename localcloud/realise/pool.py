@@ -25,6 +25,8 @@ GRACE_SECONDS = 10.0
 """SIGTERM, this long, SIGKILL (gcp.md 1.1: as Cloud Run)."""
 STARTUP_POLL_SECONDS = (0.01, 0.05)
 """Between two looks at a starting instance: at first, and at most."""
+READY_SECONDS = 2.0
+"""How long a started instance is looked at closely; then at the probes' period."""
 CRASH_BACKOFF_SECONDS = 1.0
 IDLE_SECONDS = 30.0
 """A higher count is kept this long after the load that needed it."""
@@ -196,17 +198,28 @@ class Pool:
         await self._await_startup(instance)
 
     async def _await_startup(self, instance: Instance) -> None:
-        """Poll the startup probe until it answers or the process ends."""
+        """Poll until it has started; no traffic before it says that it is ready.
+
+        Envoy would take its refusals for errors and eject it for seconds.
+        """
         assert self.spec
-        path = self.spec.startup
+        startup, readiness = self.spec.startup, self.spec.readiness
+        if startup:
+            await self._until(instance, startup, float("inf"))
+        ready = not readiness or await self._until(instance, readiness, READY_SECONDS)
+        instance.ready = ready and not instance.running.exited.is_set()
+        self._changed()
+
+    async def _until(self, instance: Instance, path: str, seconds: float) -> bool:
+        """Whether a probe answers, within the time and before the process ends."""
+        deadline = time.monotonic() + seconds
         pause, longest = STARTUP_POLL_SECONDS
-        while path and not instance.running.exited.is_set():
+        while not instance.running.exited.is_set() and time.monotonic() < deadline:
             if await self.probe(instance, path):
-                break
+                return True
             await asyncio.sleep(pause)
             pause = min(pause * 1.2, longest)
-        instance.ready = not instance.running.exited.is_set()
-        self._changed()
+        return False
 
     async def probe(self, instance: Instance, path: str) -> bool:
         """Whether an HTTP probe answers with a 2xx or 3xx."""

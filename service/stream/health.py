@@ -1,4 +1,4 @@
-"""Whether this instance can serve, measured once a second."""
+"""Whether this instance can serve, measured once a second, at its start oftener."""
 
 import asyncio
 import time
@@ -52,8 +52,11 @@ class Health:
     async def _repeat(self, check: Callable[[], Awaitable[None]]) -> None:
         while True:
             await check()
-            busy = self._instance.lanes.followed or not self._started
-            await asyncio.sleep(1.0 if busy else 2.5)
+            if not self._started:
+                pause = 0.1
+            else:
+                pause = 1.0 if self._instance.lanes.followed else 2.5
+            await asyncio.sleep(pause)
 
     async def _check_database(self) -> None:
         try:
