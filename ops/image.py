@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from ops import engine
+from ops import backend
 from ops.errors import CommandError
 from ops.paths import ROOT
 
@@ -16,7 +16,7 @@ TREE = "no buildah here: digest of the service's tree, which runs from the worki
 def build() -> dict[str, Any]:
     """Build with buildah where it is installed, else take the tree's digest."""
     if not shutil.which("buildah"):
-        return {"digest": engine.tree_digest(), "built": False, "note": TREE}
+        return {"digest": backend.tree_digest(), "built": False, "note": TREE}
     tag = "meridian/service"
     command = ["buildah", "build", "-q", "-t", tag, "-f", "service/Containerfile", "."]
     _run(command)

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.table import Table
 
 import topology
-from ops import engine
+from ops import stack
 
 Json = dict[str, Any]
 
 
 def plan(environment: str) -> Json:
     """Plan in the shape of `meridian plan --json`."""
-    engine.stack(environment)
+    stack.stack(environment)
     return topology.make_plan(topology.load(environment)).to_json()
 
 

@@ -3,34 +3,166 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ops import engine
+import topology
+from ops import backend, engine, fleet, inline, stack
 from ops.engine import PLUGIN
+from ops.errors import BAD_INPUT, CommandError
+from ops.paths import WORK
+from topology import slices
 
 Json = dict[str, Any]
 OFFLINE = "offline, local provider"
+COMMAND = ("preview", "--json", "--show-sames")
+QUIET = {"MERIDIAN_QUIET_PROVIDER": "1"}
+"""The answer says itself that it is offline."""
+PLANNED = "MERIDIAN_PLANNED"
+"""Folder of planned outputs; read by `stacks.upstream`."""
+WORKERS = os.cpu_count() or 1
 
 
-def preview(environment: str, *, live: bool) -> Json:
-    """`{"provider", "steps": [{"op", "urn", "type"}], "summary": {op: n}}`."""
-    target = engine.stack(environment)
-    engine.prepare(target)
-    extra = {} if live else {"MERIDIAN_QUIET_PROVIDER": "1"}
-    text = engine.run(
-        target, ["preview", "--json", "--show-sames"], offline=not live, extra=extra
+def preview(
+    environment: str, *, live: bool, chosen: Sequence[slices.Slice] = ()
+) -> Json:
+    """`{"provider", "steps": [{"op", "urn", "type"}], "summary": {op: n}}`.
+
+    Without a choice, the stacks that own the environment are previewed.
+    """
+    catalogue = topology.load(environment)
+    pieces = tuple(chosen) or slices.owners(catalogue)
+    made = (
+        _whole(environment, live=live)
+        if slices.WORLD in pieces
+        else _sliced(catalogue, pieces, live=live)
     )
-    plan = json.loads(text)
-    steps = [_step(step) for step in plan.get("steps", ())]
-    summary = Counter(step["op"] for step in steps)
+    summary = Counter(step["op"] for step in made["steps"])
     return {
         "environment": environment,
         "provider": "google" if live else "local",
-        "steps": steps,
+        **made,
         "summary": dict(sorted(summary.items())),
-        "diagnostics": _diagnostics(plan),
     }
+
+
+def _whole(environment: str, *, live: bool) -> Json:
+    target = stack.stack(environment)
+    backend.prepare(target)
+    extra = {} if live else QUIET
+    text = engine.run(target, list(COMMAND), offline=not live, extra=extra)
+    plan = json.loads(text)
+    steps = [_step(step) for step in plan.get("steps", ())]
+    return {"steps": steps, "diagnostics": _diagnostics(plan)}
+
+
+def _sliced(
+    catalogue: topology.Catalogue, pieces: Sequence[slices.Slice], *, live: bool
+) -> Json:
+    """Previews of several stacks in layer order, each on what those before it plan.
+
+    What a chosen slice reads and was never applied is previewed with it.
+    """
+    if live:
+        raise CommandError(
+            "--live previews one stack by plain `pulumi`: "
+            'eval "$(meridian env --region NAME)" and `pulumi preview` there',
+            BAD_INPUT,
+        )
+    name = catalogue.environment
+    gone = [] if len(pieces) == 1 else fleet.retired(catalogue)
+    asked = _with_unborn(catalogue, pieces)
+    targets = {piece: stack.stack(name, piece) for piece in asked}
+    for target in targets.values():
+        backend.prepare(target)
+    planned = any(not stack.outputs(targets[p]) for p in asked) or len(asked) > 1
+    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+        extra = {**QUIET, PLANNED: folder} if planned else QUIET
+        found = _run_all(catalogue, targets, extra, Path(folder))
+    shown = [answer for piece, answer in found.items() if piece in pieces]
+    shown += [_destroyed(target) for target in gone]
+    return {
+        "slices": [piece.name for piece in pieces],
+        "wiring": "planned" if planned else "live",
+        "steps": [step for answer in shown for step in answer["steps"]],
+        "diagnostics": _each_once(d for a in shown for d in a["diagnostics"]),
+    }
+
+
+def _run_all(
+    catalogue: topology.Catalogue,
+    targets: Mapping[slices.Slice, stack.Stack],
+    extra: Mapping[str, str],
+    folder: Path,
+) -> dict[slices.Slice, Json]:
+    """Preview the slices in order; their outputs go into the folder."""
+
+    def tell(target: stack.Stack, event: Json) -> None:
+        done = event.get("resOutputsEvent", {}).get("metadata", {})
+        if "outputs" in done:
+            file = folder / f"{target.piece.name}.json"
+            file.write_text(json.dumps(done["outputs"]))
+
+    def begin(piece: slices.Slice) -> inline.Task:
+        return inline.Task(target=targets[piece], command=COMMAND, extra=extra)
+
+    def needs(piece: slices.Slice) -> Iterator[slices.Slice]:
+        return slices.producers(catalogue, piece)
+
+    inline.warm()
+    plans: dict[slices.Slice, Json] = {}
+    for result in inline.in_order(list(targets), needs, begin, WORKERS, tell):
+        if result.error:
+            raise CommandError(f"{result.target.piece.name}: {result.error}")
+        plans[result.target.piece] = _answer(result.target, result.output)
+    return {piece: plans[piece] for piece in targets}
+
+
+def _destroyed(target: stack.Stack) -> Json:
+    """A cell that the catalogue no longer has: all of it would be deleted."""
+    backend.prepare(target)
+    command = ["destroy", "--preview-only", "--json"]
+    return _answer(target, engine.run(target, command, offline=True, extra=QUIET))
+
+
+def _answer(target: stack.Stack, output: str) -> Json:
+    plan, where = json.loads(output), {"slice": target.piece.name}
+    return {
+        "steps": [where | _step(step) for step in plan.get("steps", ())],
+        "diagnostics": [where | d for d in _diagnostics(plan)],
+    }
+
+
+def _each_once(diagnostics: Iterable[Json]) -> list[Json]:
+    """What several slices say alike is said once, with all their names."""
+    found: dict[tuple[str, str], Json] = {}
+    for said in diagnostics:
+        first = found.setdefault(
+            (said["level"], said["message"]),
+            {"level": said["level"], "message": said["message"], "slices": []},
+        )
+        first["slices"].append(said["slice"])
+    return list(found.values())
+
+
+def _with_unborn(
+    catalogue: topology.Catalogue, pieces: Sequence[slices.Slice]
+) -> list[slices.Slice]:
+    """The slices and, in order, those they read from that were never applied."""
+    wanted = set(pieces)
+    while more := {
+        producer
+        for piece in wanted
+        for producer in slices.producers(catalogue, piece)
+        if producer not in wanted
+        and not stack.outputs(stack.stack(catalogue.environment, producer))
+    }:
+        wanted |= more
+    return [piece for piece in slices.sliced(catalogue) if piece in wanted]
 
 
 def _step(step: Json) -> Json:
@@ -68,7 +200,13 @@ def lines(answer: Json) -> list[str]:
     first = OFFLINE if answer["provider"] == "local" else "Google's provider"
     shown = [first, ""]
     steps = changed(answer)
+    if answer.get("wiring") == "planned":
+        shown[0] += "; values between slices are planned: what their previews return"
+    place = ""
     for step in steps:
+        if step.get("slice", "") != place:
+            place = step["slice"]
+            shown.append(f"  {place}:")
         name = step["urn"].rsplit("::", 1)[-1]
         shown.append(f"  {SIGNS.get(step['op'], step['op']):>2} {step['type']}  {name}")
         shown += [f"        {p}: {k}" for p, k in step.get("changes", {}).items()]

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 
 import topology
-from ops import engine, world
+from ops import stack, world
 from ops.errors import BAD_INPUT, CommandError
 
 API = "secretmanager.googleapis.com"
@@ -33,7 +33,7 @@ def read_value() -> bytes:
 
 def put(environment: str, name: str, value: bytes) -> str:
     """Add a version; its resource name."""
-    engine.stack(environment)
+    stack.stack(environment)
     project = topology.load(environment).project
     path = f"v1/projects/{project}/secrets/{name}:addVersion"
     body = {"payload": {"data": base64.b64encode(value).decode()}}

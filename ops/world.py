@@ -19,10 +19,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+import topology
 from localcloud.errors import WorldError
 from localcloud.version import code_version
 from localcloud.world import World, open_world
-from ops import engine
+from ops import engine, fleet, stack
 from ops.errors import CommandError
 from ops.orphans import end_orphans
 from ops.paths import ROOT, WORK
@@ -125,43 +126,47 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def up(console: Console) -> Json:
-    """Apply the local stack and wait until every region answers; the world's status."""
+    """Apply the local world and wait until every region answers; its status."""
+    catalogue = topology.load("local")
     with one_at_a_time():
-        target = engine.stack("local")
-        engine.prepare(target)
+        fleet.refuse_other_layout(catalogue)
         end_orphans()
-        for note in (engine.break_stale_lock(target), engine.clear_pending(target)):
-            if note:
-                console.print(f"  {note}")
+        targets, retired = fleet.targets(catalogue), fleet.retired(catalogue)
+        for note in fleet.prepare([*targets, *retired]):
+            console.print(f"  {note}")
         started = start_control_plane()
         if started:
             console.print("  control plane started")
         unfinished = WORK / "up-unfinished"
         swept = unfinished.exists()
         unfinished.touch()
-        _apply(console, target)
+        _apply(console, catalogue, targets, retired)
         if swept:
-            _sweep(console, target)
+            _sweep(console, targets)
         status = _wait_until_ready(console)
         unfinished.unlink()
         return status
 
 
-def _apply(console: Console, target: engine.Stack) -> None:
-    """One `pulumi up`, with a line of progress."""
-    progress = Progress(console)
-    engine.run(
-        target,
-        ["up", "--yes", "--skip-preview", "--suppress-outputs"],
-        offline=True,
-        extra={
-            "MERIDIAN_CONTROL_PLANE": world().control,
-            "PULUMI_EXPERIMENTAL": "true",
-            "PULUMI_SKIP_CHECKPOINTS": "true",
-        },
-        on_event=progress.event,
-    )
-    progress.close()
+def variables() -> dict[str, str]:
+    """What an `up` of this machine's world tells program and provider."""
+    return {
+        "MERIDIAN_CONTROL_PLANE": world().control,
+        "PULUMI_EXPERIMENTAL": "true",
+        "PULUMI_SKIP_CHECKPOINTS": "true",
+    }
+
+
+def _apply(
+    console: Console,
+    catalogue: topology.Catalogue,
+    targets: list[stack.Stack],
+    retired: list[stack.Stack],
+) -> None:
+    """Every stack brought up, then what the catalogue dropped taken down."""
+    with Progress(console) as progress:
+        fleet.up(catalogue, targets, variables(), progress.event)
+        fleet.destroy(retired, variables(), progress.event)
 
 
 class Progress:
@@ -178,7 +183,13 @@ class Progress:
         if self._status:
             self._status.start()
 
-    def event(self, event: Json) -> None:
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def event(self, target: stack.Stack, event: Json) -> None:
         done = event.get("resOutputsEvent")
         diagnostic = event.get("diagnosticEvent", {})
         if (
@@ -207,9 +218,9 @@ class Progress:
         self._console.print(f"  resources: {self._text() or 'none'}")
 
 
-def _sweep(console: Console, target: engine.Stack) -> None:
+def _sweep(console: Console, targets: list[stack.Stack]) -> None:
     """Remove what an interrupted run made and nothing declares any more."""
-    kept = {r.get("id") for r in engine.resources(target)}
+    kept = {r.get("id") for target in targets for r in stack.resources(target)}
     gone = call("/console/sweep", {"keep": sorted(k for k in kept if k)}, timeout=120)
     for path in gone["removed"]:
         console.print(f"  removed, declared no more: {path}")

@@ -41,7 +41,7 @@ def open_world(form: Layout = Layout.WHOLE) -> World:
     `form` is what the program declares: all layers, or one slice of them.
     """
     config = pulumi.Config("meridian")
-    name = config.get("environment") or pulumi.get_stack()
+    name = config.get("environment") or pulumi.get_stack().partition(".")[0]
     catalogue = with_digest(_load(name), config.get("imageDigest"))
     plan = make_plan(catalogue)
     guard(catalogue, form, pulumi.runtime.is_dry_run())

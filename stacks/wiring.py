@@ -2,12 +2,12 @@
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import pulumi
 
 CONTRACT = 1
-"""Version of the names that layers hand to each other; a stack exports it."""
+"""Version of the names that layers hand to each other; every stack exports it."""
 
 FOUNDATION = (
     "project",
@@ -34,14 +34,23 @@ class WiringError(LookupError):
     """A value that nobody published, or that was published under a wrong name."""
 
 
+class Upstream(Protocol):
+    """Where values come from that this stack does not make itself."""
+
+    def outputs(self, producer: str) -> Mapping[str, Any]:
+        """Outputs of another slice's stack; raises `WiringError`."""
+
+
 class Wiring:
     """Values by producer and output name, checked on both ends.
 
-    The source here is the process: a layer that ran earlier in the same stack.
+    They come from this process where the producer is declared by the same stack, else
+    from `upstream`.
     """
 
-    def __init__(self) -> None:
-        self._published: dict[str, dict[str, pulumi.Input[Any]]] = {}
+    def __init__(self, upstream: Upstream | None = None) -> None:
+        self._upstream = upstream
+        self._published: dict[str, Mapping[str, Any]] = {}
 
     def publish(
         self,
@@ -63,15 +72,15 @@ class Wiring:
             name: getattr(component, name) for name in contract
         }
 
+    def export(self, producer: str, **more: Any) -> None:
+        """Make what a slice publishes the outputs of its stack."""
+        values = {"contract": CONTRACT, **self._published[producer], **more}
+        for name, value in values.items():
+            pulumi.export(name, value)
+
     def take(self, producer: str, output: str) -> Any:
         """A value, or an error that names what there is instead."""
-        if producer not in self._published:
-            known = ", ".join(sorted(self._published)) or "nothing"
-            raise WiringError(
-                f"{producer}.{output}: {producer} has published nothing; so far: "
-                f"{known}: declare {producer} before what needs it"
-            )
-        offered = self._published[producer]
+        offered = self._offered(producer, output)
         if output not in offered:
             close = difflib.get_close_matches(output, offered, n=1)
             remedy = f"did you mean {close[0]}?" if close else "use one of these"
@@ -80,6 +89,18 @@ class Wiring:
                 f"{', '.join(sorted(offered))}: {remedy}"
             )
         return offered[output]
+
+    def _offered(self, producer: str, output: str) -> Mapping[str, Any]:
+        if producer in self._published:
+            return self._published[producer]
+        if self._upstream is not None:
+            self._published[producer] = self._upstream.outputs(producer)
+            return self._published[producer]
+        known = ", ".join(sorted(self._published)) or "nothing"
+        raise WiringError(
+            f"{producer}.{output}: {producer} has published nothing; so far: "
+            f"{known}: declare {producer} before what needs it"
+        )
 
     def all_of(self, producers: tuple[str, ...], output: str) -> Mapping[str, Any]:
         """The same output of several producers."""

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pulumi.runtime import mocks, rpc, settings
-from pulumi.runtime.stack import run_pulumi_func
+from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
+
+from topology import slices
 
 Declare = Callable[..., list["Registration"]]
 """The world program over a changed catalogue, and whether it is a preview."""
@@ -95,6 +97,8 @@ class RecordingMonitor(mocks.MockMonitor):
     def __init__(self) -> None:
         super().__init__(Cloud())
         self.registrations: list[Registration] = []
+        self.exports: dict[str, Any] = {}
+        """Outputs of the stack."""
 
     def make_urn(self, parent: str, type_: str, name: str) -> str:
         """As the engine makes them: the whole chain of types, without the stack's."""
@@ -109,6 +113,13 @@ class RecordingMonitor(mocks.MockMonitor):
         if request.type != "pulumi:pulumi:Stack":
             self.registrations.append(_registration(request, answer.urn))
         return answer
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802
+        if request.urn.split("::")[2] == "pulumi:pulumi:Stack":
+            self.exports = rpc.deserialize_properties(
+                request.outputs, keep_unknowns=True
+            )
+        return super().RegisterResourceOutputs(request)
 
 
 def _registration(request: Any, urn: str) -> Registration:
@@ -143,7 +154,8 @@ def record(
     )
     settings.SETTINGS.rpc_manager.clear()
     settings.SETTINGS.outputs.clear()
-    _sync_await(run_pulumi_func(program))
+    settings.set_root_resource(None)
+    _sync_await(run_pulumi_func(lambda: Stack(program)))
     return monitor.registrations
 
 
@@ -155,6 +167,23 @@ def record_world(
     return record(
         lambda: runpy.run_path(str(path), run_name="__main__"),
         stack=environment,
+        preview=preview,
+        monitor=monitor,
+    )
+
+
+def record_slice(
+    piece: slices.Slice,
+    environment: str,
+    preview: bool = True,
+    monitor: RecordingMonitor | None = None,
+) -> list[Registration]:
+    """Run the program of one slice as it stands in its folder."""
+    path = ROOT / "stacks" / piece.layer / "__main__.py"
+    return record(
+        lambda: runpy.run_path(str(path), run_name="__main__"),
+        project=piece.project,
+        stack=piece.stack(environment),
         preview=preview,
         monitor=monitor,
     )

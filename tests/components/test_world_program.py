@@ -170,10 +170,10 @@ def test_an_up_of_an_impossible_plan_is_refused_before_anything_is_registered() 
 def test_only_the_layout_that_owns_an_environment_may_up(
     declare: Declare, small: Catalogue
 ) -> None:
-    sliced = dataclasses.replace(small, layout=Layout.SLICED)
-    assert declare(sliced)
+    assert small.layout is Layout.SLICED
+    assert declare(small)
     with pytest.raises(InputError) as caught:
-        declare(sliced, preview=False)
+        declare(small, preview=False)
     assert str(caught.value) == (
         "local is owned by its sliced layout, this program declares the whole one: it "
         "may preview, not `up`; run the other stacks, or set layout: whole in the "
@@ -181,8 +181,9 @@ def test_only_the_layout_that_owns_an_environment_may_up(
     )
 
 
-def test_an_up_of_the_local_world_is_not_refused() -> None:
-    world = recording.record_world("local", preview=False)
+def test_an_up_of_a_possible_world_is_not_refused(declare: Declare) -> None:
+    catalogue = dataclasses.replace(load("local"), layout=Layout.WHOLE)
+    world = declare(catalogue, preview=False)
     assert len(world) == sum(INVENTORY.values())
 
 

@@ -71,15 +71,18 @@ class Clone:
     def json(self, *words: str) -> Any:
         return json.loads(self.run(*words, "--json").stdout)
 
-    def pulumi(self, *words: str, env: str = "local") -> str:
-        """Run plain `pulumi` with the lines of `meridian env`."""
+    def pulumi(self, *words: str, env: str = "prod", region: str = "") -> str:
+        """Run plain `pulumi` with the lines of `meridian env`: whole, or one cell."""
+        chosen = f"--region {region}" if region else ""
         script = (
-            f'eval "$({sys.executable} -m ops env --env {env} --offline)"; exec "$@"'
+            f'eval "$({sys.executable} -m ops env --env {env} {chosen} --offline)"; '
+            'exec "$@"'
         )
-        folder = self.root / "stacks" / "local" if env == "local" else self.root
+        folder = self.root / "stacks" / "cell" if region else self.root
         line = ["bash", "-c", f'cd "$MERIDIAN_TEST_ROOT"; {script}', "-", "pulumi"]
+        name = f"{env}.{region}" if region else env
         done = subprocess.run(
-            [*line, *words, "--non-interactive", "--cwd", str(folder)],
+            [*line, *words, "-s", name, "--non-interactive", "--cwd", str(folder)],
             env={**self.environment, "MERIDIAN_TEST_ROOT": str(self.root)},
             capture_output=True,
             text=True,
@@ -88,6 +91,15 @@ class Clone:
         )
         assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def states(self, environment: str = "local") -> dict[str, Any]:
+        """What every stack of an environment keeps, by project and stack."""
+        folder = self.root / ".meridian" / "state" / ".pulumi" / "stacks"
+        found = [
+            *folder.glob(f"*/{environment}.json"),
+            *folder.glob(f"*/{environment}.*.json"),
+        ]
+        return {f"{f.parent.name}/{f.stem}": json.loads(f.read_text()) for f in found}
 
     def processes(self) -> list[str]:
         """Command lines of live processes that belong to this clone."""

@@ -34,8 +34,8 @@ def locks(clone: Clone) -> list[Path]:
 
 
 def pending(clone: Clone) -> list[dict]:
-    text = clone.pulumi("stack", "export", "-s", "local")
-    return json.loads(text)["deployment"].get("pending_operations") or []
+    latest = [s["checkpoint"].get("latest") or {} for s in clone.states().values()]
+    return [p for state in latest for p in state.get("pending_operations") or []]
 
 
 def objects(clone: Clone) -> list[tuple[str, str]]:
@@ -121,7 +121,8 @@ def test_two_clones_run_side_by_side(fresh: Clone, tmp_path: Path) -> None:
 
 def test_a_foreign_lock_is_refused_and_a_dead_one_removed(fresh: Clone) -> None:
     fresh.run("preview")
-    folder = fresh.root / ".meridian/state/.pulumi/locks/organization/meridian/local"
+    folder = fresh.root / ".meridian/state/.pulumi/locks/organization"
+    folder = folder / "meridian-cell" / "local.us-east1"
     folder.mkdir(parents=True, exist_ok=True)
     lock = {"pid": 1, "username": "somebody", "hostname": "elsewhere", "timestamp": "t"}
     (folder / "x.json").write_text(json.dumps(lock))

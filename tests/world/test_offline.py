@@ -32,7 +32,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 def test_plain_pulumi_previews_production_and_leaves_the_clone_clean(
     clone: Clone,
 ) -> None:
-    output = clone.pulumi("preview", "-s", "prod", env="prod")
+    output = clone.pulumi("preview")
     assert "offline: Meridian's local provider answers" in output
     assert output.count("meridian:index:RegionalCell") >= 15
     status = ["git", "status", "--porcelain"]
@@ -77,7 +77,7 @@ def test_the_first_line_of_a_preview_says_offline(clone: Clone) -> None:
 
 def test_nothing_of_production_can_be_applied_offline(clone: Clone) -> None:
     with pytest.raises(AssertionError, match="findings of level error"):
-        clone.pulumi("up", "--yes", "-s", "prod", env="prod")
+        clone.pulumi("up", "--yes")
 
 
 def test_the_local_provider_is_on_no_path_unless_asked(clone: Clone) -> None:

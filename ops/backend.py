@@ -1,0 +1,92 @@
+"""Where stacks are kept in this clone: backend, passphrase, salt, configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+
+import yaml
+
+from ops import engine
+from ops.errors import CommandError
+from ops.paths import ROOT, WORK, relative
+from ops.stack import ORGANIZATION, Stack
+
+IMAGE_INPUTS = ("service", "topology")
+"""Folders that the container image is made of."""
+
+
+def prepare(target: Stack) -> None:
+    """Make backend, passphrase, stack and generated configuration, where missing."""
+    (WORK / "state").mkdir(parents=True, exist_ok=True)
+    passphrase = WORK / "passphrase"
+    if not passphrase.exists():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(passphrase, flags, 0o600), "w") as out:
+            out.write(secrets.token_urlsafe(32))
+    if not target.salt.exists():
+        _initialise(target)
+    if not target.state.exists():
+        _begin(target)
+    committed = target.folder / f"Pulumi.{target.name}.yaml"
+    content = yaml.safe_load(committed.read_text()) if committed.exists() else {}
+    content["encryptionsalt"] = target.salt.read_text()
+    content.setdefault("config", {})
+    if target.environment == "local":
+        content["config"]["meridian:imageDigest"] = tree_digest()
+    target.config.write_text(yaml.safe_dump(content))
+
+
+def _initialise(target: Stack) -> None:
+    """`stack init` in a scratch project, so that no committed file gains a salt."""
+    scratch = WORK / "stacks" / f"init-{target.environment}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    settings = scratch / f"Pulumi.{target.name}.yaml"
+    settings.unlink(missing_ok=True)
+    project = {"name": target.project, "runtime": "python"}
+    (scratch / "Pulumi.yaml").write_text(yaml.safe_dump(project))
+    values = engine.environment(target, offline=True)
+    values.pop("PULUMI_OPTION_CONFIG_FILE")
+    lost = list((WORK / "state").rglob(f"{target.environment}*.json"))
+    if lost:
+        text = (
+            f"{relative(target.salt)} is missing but {relative(lost[0])} exists: "
+            "put the salt back, or `make clean` and again"
+        )
+        raise CommandError(text)
+    command = ["pulumi", "stack", "init", target.name, "--non-interactive"]
+    done = subprocess.run(
+        command,
+        cwd=scratch,
+        env={**os.environ, **values},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"the stack cannot be made: {done.stderr.strip()}")
+    target.salt.write_text(yaml.safe_load(settings.read_text())["encryptionsalt"])
+
+
+def _begin(target: Stack) -> None:
+    """An empty stack beside the first one: what `stack init` writes, 17 times over,
+    without starting the engine for each.
+    """
+    name = f"{ORGANIZATION}/{target.project}/{target.name}"
+    target.state.parent.mkdir(parents=True, exist_ok=True)
+    empty = {"version": 3, "checkpoint": {"stack": name, "latest": None}}
+    target.state.write_text(json.dumps(empty))
+
+
+def tree_digest() -> str:
+    """Digest of what the image holds, for services run from the working tree."""
+    total = hashlib.sha256()
+    for name in IMAGE_INPUTS:
+        for file in sorted((ROOT / name).rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                total.update(str(file.relative_to(ROOT)).encode() + b"\0")
+                total.update(file.read_bytes())
+    return f"sha256:{total.hexdigest()}"
