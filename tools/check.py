@@ -23,6 +23,7 @@ FAST = {
         "tests/topology",
         "tests/components",
         "tests/dashboards",
+        "tests/policy",
     ],
 }
 # Each in a process of its own: the browser's driver keeps an event loop of its own.
@@ -37,6 +38,7 @@ FULL = {
     "local cloud": [*PYTEST, "tests/localcloud"],
     "page": [*PYTEST, "tests/page"],
     "service": [*PYTEST, "--durations=5", "tests/service"],
+    "policy pack": [*PYTEST, "tests/policy_engine"],
     "world": [*PYTEST, "--durations=10", "tests/world"],
 }
 
