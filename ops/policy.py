@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ops.errors import BAD_INPUT, DONE, FINDINGS, CommandError
-from ops.paths import CATALOGUES, relative
+from ops.paths import CATALOGUES, ROOT, WORK, relative
 from policy import corpus, exemptions
 from policy.check import check
 from policy.exemptions import ExemptionError, Judgement
@@ -19,18 +21,87 @@ from policy.rules import by_id, every
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
+PARTS = (
+    "Pulumi.yaml",
+    "components",
+    "dashboards",
+    "localcloud/provider",
+    "localcloud/types",
+    "requirements/dev.txt",
+    "stacks",
+    "topology",
+)
+"""What a plan is made of, besides configuration and state."""
+KEPT = {
+    "custom",
+    "dependencies",
+    "ignoreChanges",
+    "inputs",
+    "parent",
+    "propertyDependencies",
+    "protect",
+    "provider",
+    "retainOnDelete",
+    "type",
+    "urn",
+}
+"""Fields of a planned resource that records are made of."""
 
 
 def planned(environment: str, say: Say) -> list[Record]:
-    """Every resource of an environment, as the engine plans it offline."""
+    """Every resource of an environment, as the engine plans it offline.
+
+    The plan is kept: while nothing that it is made of changes, it is only read.
+    """
     from ops import backend, engine, preview, stack
 
     target = stack.stack(environment)
     backend.prepare(target)
-    say(f"{preview.OFFLINE}: planning {environment}, some ten seconds")
-    command = list(preview.COMMAND)
-    text = engine.run(target, command, offline=True, extra=preview.QUIET)
-    return from_preview(json.loads(text))
+    kept = WORK / "policy" / f"{environment}.json"
+    key = _key([*(ROOT / name for name in PARTS), target.config, target.state])
+    document = _kept(kept, key)
+    if document is None:
+        say(f"{preview.OFFLINE}: planning {environment}, some ten seconds")
+        command = list(preview.COMMAND)
+        text = engine.run(target, command, offline=True, extra=preview.QUIET)
+        document = {"key": key, "steps": _trimmed(json.loads(text))}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        scratch = kept.with_suffix(f".{os.getpid()}")
+        scratch.write_text(json.dumps(document))
+        os.replace(scratch, kept)
+    return from_preview(document)
+
+
+def _key(paths: list[Path]) -> str:
+    """Hash of files, and of all files below folders."""
+    total = hashlib.sha256()
+    for path in paths:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                total.update(str(file).encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()
+
+
+def _kept(file: Path, key: str) -> Json | None:
+    """A kept plan of the same parts; a broken one is none."""
+    try:
+        document: Json = json.loads(file.read_text(encoding="utf-8"))
+        return document if document["key"] == key else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _trimmed(plan: Json) -> list[Json]:
+    """Steps without what names this machine: source positions, stack traces."""
+    states = [
+        (step["op"], step["newState"])
+        for step in plan.get("steps", ())
+        if step.get("newState")
+    ]
+    return [
+        {"op": op, "newState": {k: v for k, v in state.items() if k in KEPT}}
+        for op, state in states
+    ]
 
 
 def read(file: Path, reader: Callable[[Any], list[Record]]) -> list[Record]:

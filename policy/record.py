@@ -19,6 +19,8 @@ SIGNATURE = "4dabf18193072939515e22adb298388d"
 """Key that marks a special value of the engine. Source: as above."""
 SECRET_SIGNATURE = "1b47061264138c4ac30d75fd1eb44270"
 OUTPUT_SIGNATURE = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
+MASKED = "[secret]"
+"""What stands for a secret in `pulumi preview --json`. Source: tried, 3.255."""
 DEEPEST = 60
 """Nesting at which a value is no longer read; Google's deepest block has twelve."""
 
@@ -81,10 +83,14 @@ def plain(value: Any, depth: int = 0) -> Any:
         }
     if isinstance(value, list | tuple):
         return [plain(inner, depth + 1) for inner in value]
-    # A reference with an unknown part is as good as unknown.
-    if isinstance(value, str) and UNKNOWN_TEXT in value:
-        return Opaque.UNKNOWN
-    return value
+    return _text(value) if isinstance(value, str) else value
+
+
+def _text(value: str) -> Any:
+    """A reference with an unknown part is as good as unknown."""
+    if value == MASKED:
+        return Opaque.SECRET
+    return Opaque.UNKNOWN if UNKNOWN_TEXT in value else value
 
 
 def _special(mark: Any, value: Mapping[Any, Any], depth: int) -> Any:

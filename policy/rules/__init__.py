@@ -19,12 +19,14 @@ from policy.rules import (
     network,
     run,
     storage,
+    tls,
 )
 
 MODULES: tuple[ModuleType, ...] = (
     run,
     access,
     balancer,
+    tls,
     edge,
     cache,
     database,

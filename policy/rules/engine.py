@@ -10,6 +10,7 @@ from policy.field import Fault, Field
 from policy.record import Record
 from policy.rule import ADVISORY, ANY, MANDATORY, relation, rule
 from policy.rules.kinds import (
+    ADDRESS,
     API,
     BUCKET,
     QUOTA,
@@ -38,9 +39,14 @@ APIS = {
     "gcp:artifactregistry/": "artifactregistry.googleapis.com",
     "gcp:billing/budget": "billingbudgets.googleapis.com",
     "gcp:certificatemanager/": "certificatemanager.googleapis.com",
+    "gcp:clouddeploy/": "clouddeploy.googleapis.com",
+    "gcp:cloudquota/": "cloudquotas.googleapis.com",
     "gcp:cloudrunv2/": "run.googleapis.com",
     "gcp:compute/": "compute.googleapis.com",
+    "gcp:dns/": "dns.googleapis.com",
+    "gcp:memorystore/": "memorystore.googleapis.com",
     "gcp:monitoring/": "monitoring.googleapis.com",
+    "gcp:networkconnectivity/": "networkconnectivity.googleapis.com",
     "gcp:projects/iAM": "cloudresourcemanager.googleapis.com",
     "gcp:pubsub/": "pubsub.googleapis.com",
     "gcp:redis/": "redis.googleapis.com",
@@ -124,6 +130,26 @@ def states_intent(record: Record) -> Iterator[Fault]:
         yield field.fault(
             "a destroy deletes its data without asking",
             "set PREVENT, or DELETE where that is meant",
+        )
+
+
+@relation(
+    "address-protected",
+    ADVISORY,
+    "The platform's addresses are guarded like its data.",
+    f"{sources.PLATFORM}: clients and DNS hold on to them",
+    ADDRESS,
+)
+def address_protected(record: Record, world: World) -> Iterator[Fault]:
+    guarded = any(r.protect for r in world.of(*STATEFUL))
+    internal = record.at("addressType")
+    if guarded and not record.protect and not internal.is_("INTERNAL"):
+        yield Fault(
+            "protect",
+            "false",
+            "an address that is given back is never got again, and the data behind it "
+            "is guarded",
+            "use the durability of the component",
         )
 
 

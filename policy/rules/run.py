@@ -73,6 +73,25 @@ def max_instances_set(record: Record) -> Iterator[Fault]:
 
 
 @rule(
+    "run-min-below-max",
+    MANDATORY,
+    "A service keeps no more instances than it may have.",
+    sources.RUN,
+    SERVICE,
+)
+def min_below_max(record: Record) -> Iterator[Fault]:
+    for block in (record.at("scaling"), record.at("template.scaling")):
+        low, high = block.at("minInstanceCount"), block.at("maxInstanceCount")
+        if high.absent:
+            high = record.at("template.scaling.maxInstanceCount")
+        if high.number is not None and low.outside(0, high.number):
+            yield low.fault(
+                f"{high.path} is {high.shown()}",
+                "lower it, or raise the maximum with the quota",
+            )
+
+
+@rule(
     "run-timeout-range",
     MANDATORY,
     "A request lasts one second to one hour.",

@@ -1,4 +1,4 @@
-"""Cloud Storage and Artifact Registry."""
+"""Cloud Storage, Artifact Registry and Secret Manager."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from policy import sources
 from policy.field import Fault
 from policy.record import Record
 from policy.rule import ADVISORY, MANDATORY, rule
-from policy.rules.kinds import BUCKET, REPOSITORY
+from policy.rules.kinds import BUCKET, REPOSITORY, SECRET
 
 LIFECYCLE_RULES = 100
+ROTATION_SECONDS = 3600
 
 
 @rule(
@@ -104,3 +105,16 @@ def tags_immutable(record: Record) -> Iterator[Fault]:
     field = record.at("dockerConfig.immutableTags")
     if record.at("format").is_("DOCKER") and field.is_not(True):
         yield field.fault("a tag may be pushed over", "set it to true")
+
+
+@rule(
+    "secret-rotation",
+    MANDATORY,
+    "A secret is rotated once an hour at most.",
+    "Google discovery secretmanager v1, 2026-11-06",
+    SECRET,
+)
+def secret_rotation(record: Record) -> Iterator[Fault]:
+    field = record.at("rotation.rotationPeriod")
+    if field.seconds is not None and field.seconds < ROTATION_SECONDS:
+        yield field.fault(f"{ROTATION_SECONDS}s or more is possible", "set a day")

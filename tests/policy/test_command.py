@@ -142,6 +142,45 @@ def test_a_whole_environment_is_planned_and_passes(
     assert "0 mandatory, 0 advisory broken" in output
 
 
+def test_a_plan_is_kept_while_nothing_changes_that_it_is_made_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ops import backend, engine
+
+    exported = json.loads(state(tmp_path, "redis-auth").read_text())
+    planned = [
+        {"op": "create", "newState": {**found, "sourcePosition": "project:///secret"}}
+        for found in exported["deployment"]["resources"]
+    ]
+    runs: list[str] = []
+
+    def run_engine(*_: Any, **__: Any) -> str:
+        runs.append("planned")
+        return json.dumps({"steps": planned})
+
+    monkeypatch.setattr(backend, "prepare", lambda target: None)
+    monkeypatch.setattr(engine, "run", run_engine)
+    monkeypatch.setattr(policies, "ROOT", tmp_path)
+    monkeypatch.setattr(policies, "WORK", tmp_path / "work")
+    (tmp_path / "components").mkdir()
+    source = tmp_path / "components" / "cache.py"
+    source.write_text("a = 1")
+    said: list[str] = []
+    first = policies.planned("prod", said.append)
+    assert [r.name for r in first] == ["cache"]
+    assert policies.planned("prod", said.append) == first
+    assert (len(runs), len(said)) == (1, 1)
+
+    kept = tmp_path / "work" / "policy" / "prod.json"
+    assert "sourcePosition" not in kept.read_text()
+    source.write_text("a = 2")
+    policies.planned("prod", said.append)
+    assert len(runs) == 2
+    kept.write_text("[")
+    assert policies.planned("prod", said.append) == first
+    assert len(runs) == 3
+
+
 def test_the_corpus_is_executed_at_once_and_without_pulumi() -> None:
     program = (
         "import sys; sys.argv = ['meridian', 'policy', '--corpus', '--json']\n"
