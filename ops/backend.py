@@ -19,8 +19,11 @@ IMAGE_INPUTS = ("service", "topology")
 """Folders that the container image is made of."""
 
 
-def prepare(target: Stack) -> None:
-    """Make backend, passphrase, stack and generated configuration, where missing."""
+def prepare(target: Stack, digest: str | None = None) -> None:
+    """Make backend, passphrase, stack and generated configuration, where missing.
+
+    `digest` is the image of an earlier revision; the working tree's when left out.
+    """
     (WORK / "state").mkdir(parents=True, exist_ok=True)
     passphrase = WORK / "passphrase"
     if not passphrase.exists():
@@ -36,7 +39,7 @@ def prepare(target: Stack) -> None:
     content["encryptionsalt"] = target.salt.read_text()
     content.setdefault("config", {})
     if target.environment == "local":
-        content["config"]["meridian:imageDigest"] = tree_digest()
+        content["config"]["meridian:imageDigest"] = digest or tree_digest()
     target.config.write_text(yaml.safe_dump(content))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import topology
-from ops import backend, engine, fleet, inline, stack
+from ops import backend, engine, fleet, inline, records, stack
 from ops.engine import PLUGIN
 from ops.errors import BAD_INPUT, CommandError
 from ops.paths import WORK
@@ -47,7 +48,27 @@ def preview(
         "provider": "google" if live else "local",
         **made,
         "summary": dict(sorted(summary.items())),
+        "hash": plan_hash(made["steps"]),
     }
+
+
+def plan_hash(steps: Sequence[Json]) -> str:
+    """Names a plan: the source that is applied, and each change that it makes.
+
+    Values are left out: they follow from the source and from what the state holds.
+    """
+    made = sorted(
+        (s["op"], s["urn"], sorted(s.get("changes", ())))
+        for s in steps
+        if s["op"] not in ("same", "read")
+    )
+    content = json.dumps([records.source_hash(), made])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def steps_of(text: str) -> list[Json]:
+    """Steps in the engine's own answer."""
+    return [_step(step) for step in json.loads(text).get("steps", ())]
 
 
 def _whole(environment: str, *, live: bool) -> Json:
@@ -55,9 +76,7 @@ def _whole(environment: str, *, live: bool) -> Json:
     backend.prepare(target)
     extra = {} if live else QUIET
     text = engine.run(target, list(COMMAND), offline=not live, extra=extra)
-    plan = json.loads(text)
-    steps = [_step(step) for step in plan.get("steps", ())]
-    return {"steps": steps, "diagnostics": _diagnostics(plan)}
+    return {"steps": steps_of(text), "diagnostics": _diagnostics(json.loads(text))}
 
 
 def _sliced(
@@ -130,10 +149,10 @@ def _destroyed(target: stack.Stack) -> Json:
 
 
 def _answer(target: stack.Stack, output: str) -> Json:
-    plan, where = json.loads(output), {"slice": target.piece.name}
+    where = {"slice": target.piece.name}
     return {
-        "steps": [where | _step(step) for step in plan.get("steps", ())],
-        "diagnostics": [where | d for d in _diagnostics(plan)],
+        "steps": [where | step for step in steps_of(output)],
+        "diagnostics": [where | d for d in _diagnostics(json.loads(output))],
     }
 
 
@@ -213,7 +232,7 @@ def lines(answer: Json) -> list[str]:
     for diagnostic in answer["diagnostics"]:
         shown.append(f"  {diagnostic['level']}: {diagnostic['message']}")
     counts = ", ".join(f"{n} {op}" for op, n in answer["summary"].items())
-    shown += ["" if steps else "  no change", f"  {counts}"]
+    shown += ["" if steps else "  no change", f"  {counts}", f"  plan {answer['hash']}"]
     return shown
 
 

@@ -23,7 +23,7 @@ import topology
 from localcloud.errors import WorldError
 from localcloud.version import code_version
 from localcloud.world import World, open_world
-from ops import engine, fleet, stack
+from ops import engine, fleet, records, stack
 from ops.errors import CommandError
 from ops.orphans import end_orphans
 from ops.paths import ROOT, WORK
@@ -140,11 +140,15 @@ def up(console: Console) -> Json:
         unfinished = WORK / "up-unfinished"
         swept = unfinished.exists()
         unfinished.touch()
+        record = records.begin("local")
         _apply(console, catalogue, targets, retired)
         if swept:
             _sweep(console, targets)
         status = _wait_until_ready(console)
         unfinished.unlink()
+        record.waves = [[target.piece.name for target in targets]]
+        record.result = records.DONE
+        record.save()
         return status
 
 
@@ -172,8 +176,9 @@ def _apply(
 class Progress:
     """Counts engine events; rewrites one line on a terminal, prints some elsewhere."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, quiet: bool = False) -> None:
         self._console = console
+        self._quiet = quiet
         self._counts: dict[str, int] = {}
         self._seen = 0
         self._last = time.monotonic()
@@ -198,7 +203,7 @@ class Progress:
         ):
             message = diagnostic["message"].strip()
             self._console.print(f"  {message}", markup=False, highlight=False)
-        if not done:
+        if not done or self._quiet:
             return
         op = done["metadata"]["op"]
         self._counts[op] = self._counts.get(op, 0) + 1
@@ -257,7 +262,7 @@ def down(console: Console, *, keep_data: bool) -> None:
         if (WORK / "world" / "world.json").exists():
             _stop(console)
         if not keep_data:
-            for name in ("world", "state", "stacks", "up-unfinished"):
+            for name in ("world", "state", "stacks", "records", "up-unfinished"):
                 path = WORK / name
                 if path.is_dir():
                     shutil.rmtree(path)

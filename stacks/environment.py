@@ -1,15 +1,21 @@
 """What every program stands on: catalogue, plan, provider, and what stands against."""
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_gcp
 
 from topology import Catalogue, CatalogueError, Plan, load, make_plan
-from topology.catalogue import DIGEST, Layout
+from topology.blocks import DIGEST
+from topology.catalogue import Layout
 from topology.findings import Finding, Level, fold
+
+CATALOGUES = "MERIDIAN_CATALOGUES"
+"""Folder of catalogues in place of the clone's: `meridian apply` rolls back by it."""
 
 
 class FindingsError(pulumi.RunError):
@@ -63,7 +69,8 @@ def open_world(form: Layout = Layout.WHOLE) -> World:
 def _load(name: str) -> Catalogue:
     """A bad catalogue ends the program with its problems and no stack trace."""
     try:
-        return load(name)
+        folder = os.environ.get(CATALOGUES)
+        return load(name, Path(folder)) if folder else load(name)
     except CatalogueError as error:
         raise InputError(str(error)) from error
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from topology import limits
-from topology.catalogue import Catalogue, QuotaSettings, TierSettings
+from topology.blocks import QuotaSettings
+from topology.catalogue import Catalogue, TierSettings
 
 
 @dataclass(frozen=True, kw_only=True)

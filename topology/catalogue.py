@@ -4,14 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from topology.blocks import (
+    CIDR,
+    BudgetSettings,
+    CacheSettings,
+    DatabaseSettings,
+    EdgeSettings,
+    ImageSettings,
+    LimitSettings,
+    MessagingSettings,
+    NetworkSettings,
+    ObjectiveSettings,
+    QuotaSettings,
+    RolloutSettings,
+    ServiceSettings,
+    StorageSettings,
+    TelemetrySettings,
+    TrafficSettings,
+)
 from topology.settings import setting
 
 PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 PREFIX = r"[a-z][a-z0-9-]{0,11}"
-CIDR = r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}"
-DIGEST = r"sha256:[0-9a-f]{64}"
-RUN = "Cloud Run quotas and limits, read 2026-11"
 
 
 class Role(StrEnum):
@@ -41,233 +56,6 @@ class ScalingOwner(StrEnum):
 
     PULUMI = "pulumi"
     BURST = "burst"
-
-
-class DatabaseEdition(StrEnum):
-    """Cloud SQL edition; always declared: the default depends on the version."""
-
-    ENTERPRISE = "ENTERPRISE"
-    ENTERPRISE_PLUS = "ENTERPRISE_PLUS"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageSettings:
-    """The container image of the service."""
-
-    repository: str = setting(pattern=r"[a-z][a-z0-9-]{0,62}")
-    """Artifact Registry repository."""
-    location: str = setting(pattern=r"[a-z][a-z0-9-]+")
-    """Region or multi-region of the repository."""
-    name: str = setting(pattern=r"[a-z][a-z0-9-]{0,62}")
-    """Image name inside the repository."""
-    digest: str | None = setting(
-        default=None, pattern=DIGEST, hint="sha256: and 64 hexadecimal digits"
-    )
-    """Digest that the services run; `meridian image build` prints it."""
-    build: bool = setting(default=False)
-    """Whether the foundation builds the image by Docker during `up`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkSettings:
-    """Address space of the platform."""
-
-    cells: str = setting(pattern=CIDR, hint="an IPv4 range such as 100.64.0.0/10")
-    """Range that holds every region's subnet."""
-    services: str = setting(pattern=CIDR, hint="an IPv4 range such as 10.64.0.0/16")
-    """Range lent to Google's managed services (Redis and Cloud SQL)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrafficSettings:
-    """Demand that the plan is made for."""
-
-    streams: int = setting(minimum=1, maximum=10**12, unit="standing queries")
-    """Standing queries of the whole world at baseline."""
-    streams_per_connection: int = setting(
-        minimum=1, maximum=100_000, unit="standing queries a connection"
-    )
-    """How many standing queries share one connection."""
-    burst_multiplier: float = setting(minimum=1, maximum=1000, unit="times baseline")
-    """Largest burst that the maximum of instances is made for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceSettings:
-    """Shape of one Cloud Run instance."""
-
-    concurrency: int = setting(minimum=1, maximum=1000, unit="requests", source=RUN)
-    """Requests, and so connections, that one instance holds at a time."""
-    cpu: int = setting(minimum=1, maximum=8, unit="vCPU", source=RUN)
-    """1, 2, 4, 6 or 8."""
-    memory_gib: int = setting(minimum=1, maximum=32, unit="GiB", source=RUN)
-    """Memory of an instance; the CPU bounds it."""
-    request_timeout_seconds: int = setting(
-        minimum=1, maximum=3600, unit="s", source=RUN
-    )
-    """Longest life of a connection."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LimitSettings:
-    """What a client may ask of the service."""
-
-    max_body_bytes: int = setting(minimum=1024, maximum=33_554_432, unit="bytes")
-    """Largest request body; Cloud Run's HTTP/1 limit is 32 MiB."""
-    max_batch_items: int = setting(minimum=1, maximum=10_000, unit="items")
-    """Most items in one upsert."""
-    max_dimension: int = setting(minimum=1, maximum=16_000, unit="components")
-    """Longest vector; pgvector stores at most 16,000 components."""
-    max_metadata_bytes: int = setting(minimum=0, maximum=1_048_576, unit="bytes")
-    """Largest metadata of one item."""
-    max_collection_bytes: int = setting(minimum=1_048_576, unit="bytes")
-    """Largest collection that one instance holds without shards."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatabaseSettings:
-    """Cloud SQL servers: what all of them share."""
-
-    version: str = setting(pattern=r"POSTGRES_1[5-9]")
-    """Database version as the API spells it."""
-    edition: DatabaseEdition
-    """ENTERPRISE takes custom shapes."""
-    name: str = setting(pattern=r"[a-z][a-z0-9_]{0,62}")
-    """Database that the service uses."""
-    generation: int = setting(minimum=1, maximum=999)
-    """Part of the instance name: a deleted name stays reserved for about a week."""
-    max_connections: int = setting(minimum=25, maximum=262_143, unit="connections")
-    """Flag `max_connections` of every server."""
-    primary_connections: int = setting(minimum=1, maximum=100, unit="connections")
-    """Connections that an instance or worker keeps to its hub's primary."""
-    local_connections: int = setting(minimum=1, maximum=100, unit="connections")
-    """Most connections that it keeps to its own region's server besides."""
-    backup_hour_utc: int = setting(minimum=0, maximum=23, unit="hour")
-    """Hour at which backups start."""
-    backups_kept: int = setting(minimum=1, maximum=365, unit="backups")
-    """Automated backups that are kept."""
-    log_days: int = setting(minimum=1, maximum=7, unit="days")
-    """Days that point-in-time recovery reaches back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheSettings:
-    """Memorystore for Redis: what all regions share."""
-
-    version: str = setting(pattern=r"REDIS_[0-9]_[0-9X]")
-    """Redis version as the API spells it."""
-    eviction: str = setting(pattern=r"noeviction|(allkeys|volatile)-(lru|lfu|random)")
-    """Flag `maxmemory-policy`."""
-    transit_encryption: bool
-    """TLS between the service and Redis."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MessagingSettings:
-    """Pub/Sub between hubs."""
-
-    ack_deadline_seconds: int = setting(minimum=10, maximum=600, unit="s")
-    """Time a worker has for a message."""
-    retention_seconds: int = setting(minimum=600, maximum=2_678_400, unit="s")
-    """How long unacknowledged changes are kept."""
-    delivery_attempts: int = setting(minimum=5, maximum=100, unit="attempts")
-    """Attempts before a message goes to the dead-letter topic."""
-    min_backoff_seconds: int = setting(minimum=0, maximum=600, unit="s")
-    """Shortest wait before a redelivery."""
-    max_backoff_seconds: int = setting(minimum=0, maximum=600, unit="s")
-    """Longest wait before a redelivery."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StorageSettings:
-    """Buckets of snapshots."""
-
-    keep_days: int = setting(minimum=1, maximum=3650, unit="days")
-    """Age at which a snapshot is deleted."""
-    soft_delete_days: int = setting(minimum=7, maximum=90, unit="days")
-    """Days that a deleted object can be restored; billed."""
-
-
-class Collector(StrEnum):
-    """Who reads the metrics that the service shows."""
-
-    PLATFORM = "platform"
-    SIDECAR = "sidecar"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TelemetrySettings:
-    """How metrics reach the dashboards."""
-
-    collector: Collector
-    """`platform` scrapes by itself; on Cloud Run a `sidecar` is needed."""
-    image: str | None = setting(
-        default=None,
-        pattern=r"[a-z0-9./:-]+@sha256:[0-9a-f]{64}",
-        hint="an image reference by digest",
-    )
-    """Image of the sidecar: Google's collector for Managed Prometheus."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EdgeSettings:
-    """Global load balancer, Cloud Armor and CDN."""
-
-    requests_per_minute: int = setting(minimum=1, maximum=1_000_000, unit="requests")
-    """Requests one address may send; enforced in each region of the balancer."""
-    retries: int = setting(minimum=1, maximum=10, unit="retries")
-    """Further regions that a refused request is sent to."""
-    ejection_errors: int = setting(minimum=1, maximum=1000, unit="errors")
-    """Gateway errors in a row after which a region is left out."""
-    ejection_seconds: int = setting(minimum=1, maximum=3600, unit="s")
-    """How long a region is left out."""
-    ejection_percent: int = setting(minimum=1, maximum=100, unit="%")
-    """Most regions that may be left out at a time."""
-    log_sample: float = setting(minimum=0, maximum=1, unit="share of requests")
-    """Requests that are logged."""
-    stale_seconds: int = setting(minimum=0, maximum=604_800, unit="s")
-    """How long the CDN may serve an expired answer while it asks for a new one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BudgetSettings:
-    """Billing budget: it alerts, it does not cap."""
-
-    billing_account: str = setting(
-        pattern=r"[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}",
-        hint="three groups of six hexadecimal digits",
-    )
-    """Account that pays."""
-    currency: str = setting(pattern=r"[A-Z]{3}")
-    """ISO 4217 code; must be the account's currency."""
-    monthly: int = setting(minimum=1, unit="units of the currency")
-    """Amount of a calendar month."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveSettings:
-    """What the alerts and the findings hold the platform to."""
-
-    notify_seconds: float = setting(minimum=0.001, maximum=60, unit="s")
-    """99th percentile from an acknowledged write to its notification."""
-    error_ratio: float = setting(minimum=0.000_001, maximum=1, unit="share")
-    """Share of requests that may fail."""
-    lag_changes: int = setting(minimum=1, unit="changes")
-    """Changes that a region may be behind a hub."""
-    failover_ms: float = setting(minimum=1, maximum=1000, unit="ms")
-    """Round trip beyond which the next region is no good stand-in."""
-    runbooks: str = setting(pattern=r"https://\S+[^/]")
-    """Address under which the runbook pages are found."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuotaSettings:
-    """What Google has granted the project in each region."""
-
-    vcpu: int = setting(minimum=1, unit="vCPU")
-    """`CpuAllocPerProjectRegion`, in vCPU."""
-    memory_gib: int = setting(minimum=1, unit="GiB")
-    """`MemAllocPerProjectRegion`, in GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,6 +158,8 @@ class Catalogue:
     """Thresholds."""
     quota: QuotaSettings
     """Granted quota, where a region does not say otherwise."""
+    rollout: RolloutSettings
+    """Order and pace of an `apply`."""
     tiers: Mapping[Role, TierSettings]
     """Size classes by role."""
     regions: Mapping[str, RegionSettings]

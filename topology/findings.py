@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from topology import capacity, limits
-from topology.catalogue import Collector
+from topology.blocks import Collector
 
 if TYPE_CHECKING:
     from topology.plan import Plan, RegionPlan

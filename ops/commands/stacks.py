@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ops.commands.options import AsJson, Env, show
+from ops.commands.options import AsJson, Env, console, show
 from ops.errors import BAD_INPUT, CommandError
 from topology import slices
 
@@ -61,6 +61,86 @@ def preview(
         show(answer)
     else:
         print("\n".join(previews.lines(answer)))
+
+
+@group.command()
+def apply(
+    regions: Annotated[
+        list[str] | None, typer.Option("--region", help="Only this cell; repeatable.")
+    ] = None,
+    wave: Annotated[
+        int | None, typer.Option(min=0, help="Only this wave of --dry-run's list.")
+    ] = None,
+    bake: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds a wave is watched; else the catalogue's."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the order and why.")
+    ] = False,
+    expect: Annotated[
+        str | None, typer.Option(help="Apply only the plan of this hash.")
+    ] = None,
+    retire: Annotated[
+        str | None,
+        typer.Option(help="Take down the cell of a region the catalogue lost."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a stopped run ended.")
+    ] = False,
+    env: Env = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Apply in waves: dependencies first, then by blast radius; each wave is watched,
+    and rolled back when it is not sound.
+    """
+    from ops import apply as applying
+
+    if dry_run:
+        _order(applying.order(env, regions or ()), as_json)
+        return
+    applying.refuse_foreign(env)
+    options = applying.Options(
+        regions=regions or (),
+        only=wave,
+        bake=bake,
+        expect=expect,
+        retire=retire,
+        resume=resume,
+    )
+    answer = applying.run(options, console(to_stderr=as_json))
+    if as_json:
+        show(answer)
+    else:
+        print(f"{answer['result']}: plan {answer['hash']}, record {answer['record']}")
+
+
+def _order(waves: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        show(waves)
+        return
+    for wave in waves:
+        print(f"wave {wave['wave']}: {', '.join(wave['slices'])}")
+        print(f"        {wave['share']:.0%} of the streams; {wave['why']}")
+
+
+layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")
+group.add_typer(layout_app, name="layout")
+
+
+@layout_app.command("move")
+def layout_move(env: Env = "local", as_json: AsJson = False) -> None:
+    """Move the state to the stacks of the catalogue's `layout`: whole or sliced."""
+    from ops import layout
+
+    answer = layout.move(env)
+    if as_json:
+        show(answer)
+    elif answer["moved"]:
+        print(f"{env} is {answer['layout']}: {answer['moved']} resources moved")
+        print(f"the states before: {answer['backup']}; `meridian preview` is empty")
+    else:
+        print(f"{env} is {answer['layout']}: nothing to move")
 
 
 @group.command("env")

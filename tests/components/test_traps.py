@@ -9,7 +9,7 @@ import recording
 from recording import Declare, Registration
 
 from topology import Catalogue, Durability, ScalingOwner
-from topology.catalogue import Collector, TelemetrySettings
+from topology.blocks import Collector, TelemetrySettings
 
 STATEFUL = {
     "gcp:artifactregistry/repository:Repository",
