@@ -7,7 +7,7 @@ expected is absent, and what is not known yet is neither absent nor a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -50,19 +50,15 @@ class Field:
         """The value below a dotted path. A list of one block counts as the block:
         the provider has both forms.
         """
-        here = self
-        for key in path.split("."):
-            here = here._below(key)
-        return here
-
-    def _below(self, key: str) -> Field:
-        path = f"{self.path}.{key}" if self.path else key
         value = self.value
-        if isinstance(value, list | tuple) and len(value) == 1:
-            value = value[0]
-        if value is Opaque.UNKNOWN or value is Opaque.SECRET:
-            return Field(Opaque.UNKNOWN, path)
-        return Field(value.get(key) if isinstance(value, Mapping) else None, path)
+        for key in path.split("."):
+            if isinstance(value, list | tuple) and len(value) == 1:
+                value = value[0]
+            if isinstance(value, Opaque):
+                value = Opaque.UNKNOWN
+                break
+            value = value.get(key) if isinstance(value, dict) else None
+        return Field(value, f"{self.path}.{path}" if self.path else path)
 
     def each(self, path: str) -> list[Field]:
         """Items of a list, or the one block where one is given; unknown items too."""
@@ -75,7 +71,7 @@ class Field:
     def entries(self, path: str) -> Iterator[tuple[str, Field]]:
         """Keys of a map with their values."""
         found = self.at(path)
-        if isinstance(found.value, Mapping):
+        if isinstance(found.value, dict):
             for key, value in found.value.items():
                 yield str(key), Field(value, f"{found.path}.{key}")
 
@@ -164,7 +160,7 @@ class Field:
 
 def _leaves(field: Field, key: str) -> Iterator[tuple[str, Field]]:
     value = field.value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name, inner in value.items():
             path = f"{field.path}.{name}" if field.path else str(name)
             yield from _leaves(Field(inner, path), str(name))
@@ -177,7 +173,7 @@ def _leaves(field: Field, key: str) -> Iterator[tuple[str, Field]]:
 
 def _compact(value: Any) -> str:
     """A block without its values: they may be long, or nobody's business."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return f"a block of {', '.join(map(str, value))}" if value else "empty"
     if isinstance(value, list | tuple):
         return f"{len(value)} entries"
