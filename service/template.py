@@ -37,12 +37,14 @@ _USED_LATER = (
 
 def _warm() -> Warm:
     """Imports what the children need and loads what they share."""
+    # What is collected before the fork leaves holes in pages; every child would fill
+    # them with objects of its own and so copy the pages.
+    gc.disable()
     for name in _USED_LATER:
         importlib.import_module(name)
     warm = Warm.load()
     if warm.model is not None:
         warm.model.embed(["warm"])
-    gc.collect()
     gc.freeze()
     return warm
 
@@ -72,6 +74,7 @@ def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> 
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     if sock:
         os.environ["PORT"] = str(sock.getsockname()[1])
+    gc.enable()
     random.seed()
     numpy.random.seed()
     code = 1

@@ -1,6 +1,7 @@
 """Brings the schema up to date, once, whoever comes first."""
 
 import asyncio
+import functools
 from importlib.resources import files
 
 import asyncpg
@@ -10,6 +11,7 @@ from service.log.change import LANES
 _LOCK = 0x6D657269
 
 
+@functools.cache
 def _scripts() -> list[tuple[int, str]]:
     folder = files("service.log") / "migrations"
     names = sorted(e.name for e in folder.iterdir() if e.name.endswith(".sql"))

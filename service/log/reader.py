@@ -83,6 +83,10 @@ class Reader:
         )
         return [Change(*row) for row in rows]
 
+    async def answer(self) -> None:
+        """Returns when the server answers."""
+        await self.pool.execute("SELECT 1")
+
     async def positions(
         self, lane: int | None = None
     ) -> dict[tuple[str, int], Position]:

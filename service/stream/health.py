@@ -63,6 +63,9 @@ class Health:
             if not self._started:
                 async with self._instance.reader.pool.acquire() as connection:
                     self._started = await is_migrated(connection)
+                if self._started:
+                    # A backend keeps what it ever read; a new one reads less.
+                    await self._instance.reader.pool.expire_connections()
             if self._started:
                 self._lags = await self._instance.lanes.pulse()
                 self._database = time.monotonic()
