@@ -1,2 +1,6 @@
-"""The rules as a policy pack of the Pulumi engine: `--policy-pack policy/pack`'s
-executable `meridian-policy`."""
+"""The rules as a policy pack of the Pulumi engine.
+
+    pulumi preview --policy-pack "$PWD/policy/pack/meridian-policy"
+
+The path is absolute: the engine starts the pack from the folder of the program.
+"""
