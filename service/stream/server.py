@@ -10,7 +10,7 @@ import uvicorn
 
 from service.kernel import Kernel
 from service.log.database import GONE, connect
-from service.log.migrate import migrate
+from service.log.migrate import is_migrated, migrate
 from service.settings import Settings
 from service.stream.admin import Recent
 from service.stream.app import App
@@ -82,7 +82,9 @@ async def migrate_hub(settings: Settings, instance: Instance) -> None:
                 settings, settings.database_primary, instance.google.token
             )
             try:
-                await migrate(connection, settings.hub)
+                # One that is new already is spared the lock and the writes.
+                if not await is_migrated(connection):
+                    await migrate(connection, settings.hub)
             finally:
                 await connection.close()
             return
