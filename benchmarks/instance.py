@@ -9,8 +9,8 @@ has answered through Envoy. At the end the count goes back to one. Always in a t
 world unless one is named.
 
 Measured 2026-11-24 on 2 cores shared with other worlds and builds: median 133
-and 149 ms in two runs at load 3 to 8 (74 to 590 ms), 199 ms at load 8; one poll takes
-1.4 to 2.6 ms, the scaling request itself 10 ms.
+and 149 ms in two runs at load 3 to 8 (74 to 590 ms), 199 ms at load 8, 188 ms (94 to
+242 ms) at load 3 to 6; one poll takes 1.3 to 2.6 ms, the scaling request itself 10 ms.
 """
 
 from __future__ import annotations

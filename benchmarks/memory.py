@@ -6,9 +6,9 @@ Reads `smaps_rollup` of every process of the world, first with one instance in e
 region, then after the platform's own REST was asked for more. The count is put back
 and checked. Uses this clone's world when it answers, else a temporary one.
 
-Measured 2026-11-24 on 2 cores shared with other worlds and builds: a fresh world
-1.17 GiB, with 300 instances 6.20 GiB; a used world whose template was gone 1.39 and
-6.52 GiB.
+Measured 2026-11-24 on 2 cores shared with other worlds and tests: a fresh world
+1.11 GiB, with 300 instances 5.94 GiB, 1.18 GiB when they were put back. Older code, a
+used world whose template was gone: 1.39 and 6.52 GiB.
 """
 
 from __future__ import annotations

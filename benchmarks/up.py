@@ -10,9 +10,10 @@ Both sides skip checkpoints. The world is taken down after every pair, and both 
 wait `settle` seconds: ext4 goes round inodes that were freed within the last minute, so
 that making a file costs 0.7 ms instead of 0.05 (`--settle 0` measures that case too).
 
-Measured 2026-11-24 on 2 cores shared with other worlds and builds (load 5
-to 7): from nothing 17.2 s over 7.4 s, 2.34x (pairs 2.32 to 2.36); nothing to do 8.3
-over 7.7 s, 1.09x (pairs 1.05 to 1.10); 386 resources. Under load 11: 34.0 over 13.4 s.
+Measured 2026-11-24 on 2 cores shared with other worlds and tests (load 3 to 15),
+`--pairs 2 --settle 66`: from nothing 20.6 s over 14.3 s, 1.44x (pairs 1.48 and 1.40);
+nothing to do 14.9 over 13.2 s, 1.12x (pairs 0.81 to 1.39). Without a pause, older code
+and load 5 to 7: 17.2 over 7.4 s, 2.34x.
 """
 
 from __future__ import annotations
