@@ -191,11 +191,13 @@ class _Job:
         self._on_event = on_event
         bake = plan.catalogue.rollout.bake_seconds
         self._bake = bake if options.bake is None else options.bake
+        self._touched: list[stack.Stack] = []
 
     def wave(self, number: int, wave: Wave) -> None:
-        """Apply, watch, record; on trouble roll back what the wave touched."""
+        """Apply, watch, record; on trouble roll back what this run touched."""
         self._say(f"wave {number}: {_names(wave)} ({wave.why})")
         targets = [stack.stack("local", piece) for piece in wave.slices]
+        self._touched += targets
         try:
             fleet.up(
                 self._plan.catalogue,
@@ -204,11 +206,13 @@ class _Job:
                 self._on_event,
                 self._tell,
             )
-            if wave.regions:
-                gate.watch(wave.regions, self._bake)
+            # The edge touches what every region is reached through.
+            watched = self._plan.serving if slices.EDGE in wave.slices else wave.regions
+            if watched:
+                gate.watch(watched, self._bake)
                 self._say(f"  gate: sound for {self._bake:g} s")
         except CommandError as error:
-            self._roll_back(targets, error)
+            self._roll_back(error)
         self._record.waves.append([piece.name for piece in wave.slices])
         self._record.save()
 
@@ -216,8 +220,13 @@ class _Job:
         how = "failed" if result.error else "applied"
         self._say(f"  {result.target.piece.name}: {how} in {result.seconds:.1f} s")
 
-    def _roll_back(self, targets: Sequence[stack.Stack], error: CommandError) -> None:
-        """Apply the recorded revision again to what this wave touched; raises."""
+    def _roll_back(self, error: CommandError) -> None:
+        """Apply the recorded revision again to all that this run touched; raises.
+
+        Earlier waves too: a cell takes its image from the foundation, and a world of
+        one revision is the only one that was ever sound.
+        """
+        targets = self._touched
         self._record.result = records.FAILED
         self._record.save()
         reason = f"stopped in this wave, later ones were not touched: {error}"
@@ -225,7 +234,12 @@ class _Job:
         if before is None:
             text = f"{reason}\nThere is no earlier recorded revision to go back to."
             raise CommandError(text) from error
+        old = topology.load("local", before.catalogues)
+        born = [t for t in targets if t.piece not in slices.sliced(old)]
+        targets = [t for t in targets if t not in born]
         self._say(f"  {error}\n  rolling back to {before.ident} ({before.revision})")
+        for target in born:
+            self._say(f"  {target.piece.name}: was not there then, and is left")
         extra = {**world.variables(), "MERIDIAN_CATALOGUES": str(before.catalogues)}
         for target in targets:
             backend.prepare(target, digest=before.digest)
@@ -236,7 +250,6 @@ class _Job:
                 f"{', '.join(lost)}, which hold data. Decide by hand."
             )
             raise CommandError(text) from error
-        old = topology.load("local", before.catalogues)
         fleet.up(old, targets, extra, self._on_event, self._tell)
         self._record.result = records.ROLLED_BACK
         self._record.save()

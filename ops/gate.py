@@ -24,7 +24,8 @@ class GateError(CommandError):
 def watch(regions: Sequence[str], seconds: float) -> None:
     """Look at the regions until they were sound for `seconds`; raises `GateError`.
 
-    Sound: ready through its own front door, and nothing degraded.
+    Sound: ready through its own front door, and nothing degraded. A cell born today
+    has no front door before the edge knows it; its instances must be ready.
     """
     bad: dict[str, int] = dict.fromkeys(regions, 0)
     began = time.monotonic()
@@ -50,8 +51,10 @@ def _trouble(regions: Sequence[str]) -> dict[str, str]:
         region = seen.get(name)
         if region is None:
             found[name] = "is not there"
-        elif not region["ready"]:
+        elif region["serving"] and not region["ready"]:
             found[name] = "does not answer through its front door"
+        elif not region["instances"]:
+            found[name] = "has no instance that is ready"
         elif region["degraded"]:
             found[name] = "; ".join(map(str, region["degraded"]))
     return found

@@ -82,7 +82,7 @@ class Status:
             "ready": bool(ready) and sample.ready,
             "instances": len(ready),
             "maximum": pool.spec.maximum if pool and pool.spec else 0,
-            "serving": name in self._envoy.listeners(),
+            "serving": name in self._envoy.serving(),
             "served_by": sample.served_by,
             "kernel": sample.service.get("kernel"),
             "text": sample.service.get("text"),

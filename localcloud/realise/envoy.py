@@ -68,6 +68,11 @@ class Envoy:
             for region in regions
         }
 
+    def serving(self) -> set[str]:
+        """Regions that a backend service sends traffic to."""
+        bodies = (row.body for row in self._store.all(BACKEND))
+        return {region for body in bodies for region in self._regions(body)}
+
     def url(self, region: str) -> str | None:
         """Where clients near a region reach the platform."""
         port = self.listeners().get(region)

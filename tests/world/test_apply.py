@@ -1,0 +1,146 @@
+"""Waves over the sliced world: order, gates, what was approved, and the way back."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.world.conftest import Clone
+
+REGIONS = 15
+
+
+@pytest.fixture(scope="module")
+def catalogue(clone: Clone) -> Path:
+    return clone.root / "stacks" / "catalogue" / "local.yaml"
+
+
+@pytest.fixture
+def kept(clone: Clone, catalogue: Path) -> Iterator[str]:
+    """The catalogue's text; put back, and the world brought to it, afterwards."""
+    text = catalogue.read_text()
+    yield text
+    catalogue.write_text(text)
+    clone.run("up")
+
+
+def changed(preview: dict) -> list[dict]:
+    return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
+
+
+def ready(clone: Clone) -> int:
+    return sum(r["ready"] for r in clone.json("status")["regions"])
+
+
+def test_the_order_is_shown_before_anything_is_done(clone: Clone) -> None:
+    waves = clone.json("apply", "--dry-run")
+    assert waves[0]["slices"] == ["foundation"]
+    assert waves[-1]["slices"] == ["edge"]
+    assert waves[1]["why"] == "canary"
+    cells = [name for wave in waves[1:-1] for name in wave["slices"]]
+    assert len(cells) == len(set(cells)) == REGIONS
+
+
+def test_what_was_approved_is_applied_and_nothing_else(
+    clone: Clone, catalogue: Path, kept: str
+) -> None:
+    catalogue.write_text(
+        kept.replace("ack_deadline_seconds: 30", "ack_deadline_seconds: 31")
+    )
+    preview = clone.json("preview")
+    assert len(changed(preview)) == REGIONS + 5
+    catalogue.write_text(
+        kept.replace("ack_deadline_seconds: 30", "ack_deadline_seconds: 32")
+    )
+    refused = clone.run("apply", "--expect", preview["hash"], code=4)
+    assert "nothing was applied" in refused.stderr
+    assert clone.json("preview")["hash"] != preview["hash"]
+    catalogue.write_text(
+        kept.replace("ack_deadline_seconds: 30", "ack_deadline_seconds: 31")
+    )
+    traffic = clone.start("demo", "--rounds", "1", "--json")
+    applied = clone.json("apply", "--expect", preview["hash"], "--bake", "0.5")
+    output, _ = traffic.communicate(timeout=120)
+    assert traffic.returncode == 0, output
+    assert applied["result"] == "done"
+    assert applied["waves"] == [w["slices"] for w in clone.json("apply", "--dry-run")]
+    assert changed(clone.json("preview")) == []
+
+
+def test_a_bad_revision_stops_in_the_first_wave_and_is_rolled_back(
+    clone: Clone, kept: str
+) -> None:
+    before = {r["name"]: r["instances"] for r in clone.json("status")["regions"]}
+    program = clone.root / "service" / "template.py"
+    sound = program.read_text()
+    try:
+        program.write_text("raise SystemExit('planted')\n" + sound)
+        failed = clone.run("apply", "--bake", "0.5", code=1)
+    finally:
+        program.write_text(sound)
+    assert "stopped in this wave, later ones were not touched" in failed.stderr
+    assert "Rolled back to" in failed.stderr
+    canary = clone.json("apply", "--dry-run")[1]["slices"][0]
+    told = failed.stdout
+    assert f"{canary}: failed" in told
+    assert "wave 2" not in told
+    assert ready(clone) == REGIONS
+    after = {r["name"]: r["instances"] for r in clone.json("status")["regions"]}
+    assert after == before
+    assert changed(clone.json("preview")) == []
+
+
+def test_a_region_is_retired_and_born_again(
+    clone: Clone, catalogue: Path, kept: str
+) -> None:
+    shorter = re.sub(r"^  me-west1:\n(    .*\n)+", "", kept, count=1, flags=re.M)
+    catalogue.write_text(shorter)
+    unnamed = clone.run("apply", code=2)
+    assert "--retire me-west1" in unnamed.stderr
+    applied = clone.json("apply", "--retire", "me-west1", "--bake", "0")
+    assert applied["waves"][-1] == ["me-west1"]
+    assert applied["waves"][-2] == ["edge"]
+    assert ready(clone) == REGIONS - 1
+    assert not [p for p in clone.processes() if "me-west1" in p]
+    catalogue.write_text(kept)
+    still = clone.run("apply", "--retire", "me-west1", code=2)
+    assert "the catalogue still has it" in still.stderr
+    clone.run("apply", "--bake", "0")
+    assert ready(clone) == REGIONS
+
+
+def test_the_layout_moves_to_whole_and_back(
+    clone: Clone, catalogue: Path, kept: str
+) -> None:
+    catalogue.write_text(kept.replace("layout: sliced", "layout: whole"))
+    refused = clone.run("up", code=2)
+    assert "meridian layout move" in refused.stderr
+    pids = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    assert clone.json("layout", "move")["moved"] == 386
+    assert changed(clone.json("preview")) == []
+    clone.run("up")
+    catalogue.write_text(kept)
+    assert clone.json("layout", "move")["moved"] == 418
+    assert changed(clone.json("preview")) == []
+    clone.run("up")
+    assert pids == {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
+    assert clone.json("layout", "move")["moved"] == 0
+
+
+def test_one_cell_alone_is_previewed_on_what_stands(clone: Clone) -> None:
+    one = clone.json("preview", "--region", "europe-west3")
+    assert one["wiring"] == "live"
+    assert {step["slice"] for step in one["steps"]} == {"europe-west3"}
+    assert changed(one) == []
+    output = subprocess.run(
+        ["git", "status", "--porcelain"],
+        cwd=clone.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert output.stdout == "" or "not a git repository" in output.stderr
