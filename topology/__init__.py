@@ -9,8 +9,11 @@ reader      YAML with line numbers -> records; the only input and output here
 checks      rules that need more than one key (ranges, shares, partners)
 facts       regions and round trips, from `data/`
 limits      what Google allows, with sources
+prices      the dated price book, from `data/`
 names       the one maker of physical names
-capacity    streams -> instances, vCPU, memory, addresses, connections
+capacity    shares, tiers and subnets: arithmetic that several modules need
+trace       quantities that keep what they were made from
+quantities  every output of the model: demand, instances, data, cost
 findings    what the plan cannot do, said before anything is created
 plan        all of it together, JSON-able
 schema      the JSON schema that editors use

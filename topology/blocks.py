@@ -1,10 +1,12 @@
 """Blocks of a catalogue file that hold for the whole platform."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from topology.settings import setting
 
+PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 CIDR = r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 RUN = "Cloud Run quotas and limits, read 2026-11"
@@ -57,6 +59,18 @@ class TrafficSettings:
     """How many standing queries share one connection."""
     burst_multiplier: float = setting(minimum=1, maximum=1000, unit="times baseline")
     """Largest burst that the maximum of instances is made for."""
+    bytes_per_stream_second: float = setting(
+        default=1.0, minimum=0, maximum=10_000_000, unit="bytes/s"
+    )
+    """What a standing query is sent, on average; it decides the bill."""
+    queries_per_second: float = setting(default=0.0, minimum=0, unit="queries/s")
+    """Single searches of the whole world."""
+    bytes_per_query: int = setting(default=2048, minimum=0, unit="bytes")
+    """Answer of a search, headers included."""
+    writes_per_second: float = setting(default=0.0, minimum=0, unit="writes/s")
+    """Items written in the whole world."""
+    bytes_per_change: int = setting(default=2048, minimum=1, unit="bytes")
+    """A written item as it is sent from region to region."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +87,56 @@ class ServiceSettings:
         minimum=1, maximum=3600, unit="s", source=RUN
     )
     """Longest life of a connection."""
+    bytes_per_stream: int = setting(default=4096, minimum=1, unit="bytes")
+    """Memory that a standing query takes in its instance."""
+    runtime_mib: int = setting(default=128, minimum=1, unit="MiB")
+    """Memory of an instance before it holds any data."""
+    queries_per_instance: float = setting(default=1000.0, minimum=0.1, unit="queries/s")
+    """Single searches that one instance answers beside its streams."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingSettings:
+    """How fast instances start, and how fast they must."""
+
+    startup_seconds: float = setting(default=7.0, minimum=0, maximum=600, unit="s")
+    """From the order to the first answer of one instance."""
+    starts_per_minute: int = setting(
+        default=100, minimum=1, unit="instances a minute and region"
+    )
+    """Instances that come up in a region."""
+    seconds_to_capacity: int = setting(default=600, minimum=1, unit="s")
+    """Wanted time from the warm instances to the ceiling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSettings:
+    """A day when demand is a multiple of the baseline."""
+
+    start: str = setting(
+        pattern=r"20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\dZ", hint="2026-07-19T18:00Z"
+    )
+    """When it begins, UTC."""
+    hours: float = setting(minimum=0.1, maximum=720, unit="hours")
+    """How long it lasts."""
+    warm_minutes: float = setting(default=15.0, minimum=0, maximum=2880, unit="minutes")
+    """How long before its start the instances must be there."""
+    multiplier: float = setting(default=1.0, minimum=1, maximum=1000, unit="times")
+    """Demand over the baseline, in regions not named."""
+    regions: Mapping[str, float] | None = setting(default=None)
+    """Demand over the baseline, by region."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectSettings:
+    """Google Cloud project of each layer, where it is not `project`."""
+
+    foundation: str | None = setting(default=None, pattern=PROJECT)
+    """Network, registry, accounts, topics."""
+    cells: str | None = setting(default=None, pattern=PROJECT)
+    """Every region that names none itself."""
+    edge: str | None = setting(default=None, pattern=PROJECT)
+    """Load balancer, budget, dashboards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +173,11 @@ class DatabaseSettings:
     """Connections that an instance or worker keeps to its hub's primary."""
     local_connections: int = setting(minimum=1, maximum=100, unit="connections")
     """Most connections that it keeps to its own region's server besides."""
+    pooled_connections: int | None = setting(
+        default=None, minimum=1, maximum=262_143, unit="connections"
+    )
+    """Server connections that Google's pooler keeps for all clients of a server; no
+    pooler when left out. ENTERPRISE_PLUS only."""
     backup_hour_utc: int = setting(minimum=0, maximum=23, unit="hour")
     """Hour at which backups start."""
     backups_kept: int = setting(minimum=1, maximum=365, unit="backups")
@@ -153,6 +222,8 @@ class StorageSettings:
     """Age at which a snapshot is deleted."""
     soft_delete_days: int = setting(minimum=7, maximum=90, unit="days")
     """Days that a deleted object can be restored; billed."""
+    snapshot_gib: int = setting(default=10, minimum=0, unit="GiB")
+    """Snapshots of one day in a region."""
 
 
 class Collector(StrEnum):
@@ -192,8 +263,20 @@ class EdgeSettings:
     """Most regions that may be left out at a time."""
     log_sample: float = setting(minimum=0, maximum=1, unit="share of requests")
     """Requests that are logged."""
+    cached_share: float = setting(
+        default=0.0, minimum=0, maximum=1, unit="share of the searches"
+    )
+    """Searches that the CDN answers; streams are never cached."""
     stale_seconds: int = setting(minimum=0, maximum=604_800, unit="s")
     """How long the CDN may serve an expired answer while it asks for a new one."""
+
+
+class Commitment(StrEnum):
+    """Flexible commitment on Cloud Run, instance-based billing."""
+
+    NONE = "none"
+    ONE_YEAR = "one_year"
+    THREE_YEARS = "three_years"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +292,12 @@ class BudgetSettings:
     """ISO 4217 code; must be the account's currency."""
     monthly: int = setting(minimum=1, unit="units of the currency")
     """Amount of a calendar month."""
+    daily: int | None = setting(default=None, minimum=1, unit="units of the currency")
+    """Amount of a day; the month's over its days when left out."""
+    hourly: int | None = setting(default=None, minimum=1, unit="units of the currency")
+    """Amount of an hour, events included; unbounded when left out."""
+    commitment: Commitment = setting(default=Commitment.NONE)
+    """Discount on the warm instances that was bought from Google."""
 
 
 @dataclass(frozen=True, kw_only=True)

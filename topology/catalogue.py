@@ -6,17 +6,21 @@ from enum import StrEnum
 
 from topology.blocks import (
     CIDR,
+    PROJECT,
     BudgetSettings,
     CacheSettings,
     DatabaseSettings,
     EdgeSettings,
+    EventSettings,
     ImageSettings,
     LimitSettings,
     MessagingSettings,
     NetworkSettings,
     ObjectiveSettings,
+    ProjectSettings,
     QuotaSettings,
     RolloutSettings,
+    ScalingSettings,
     ServiceSettings,
     StorageSettings,
     TelemetrySettings,
@@ -24,7 +28,6 @@ from topology.blocks import (
 )
 from topology.settings import setting
 
-PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
 PREFIX = r"[a-z][a-z0-9-]{0,11}"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}"
 
@@ -106,6 +109,8 @@ class RegionSettings:
     """Overrides the tier's cache."""
     quota: QuotaSettings | None = setting(default=None)
     """Overrides the granted quota."""
+    project: str | None = setting(default=None, pattern=PROJECT)
+    """Overrides the project of the cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +123,8 @@ class Catalogue:
     """Name of the world; the file's name."""
     project: str = setting(pattern=PROJECT)
     """Google Cloud project."""
+    projects: ProjectSettings = setting(default=ProjectSettings())
+    """Projects by layer."""
     project_number: str = setting(pattern=r"[0-9]{6,20}", hint="digits in quotes")
     """Its number; budgets and service agents are named by it."""
     prefix: str = setting(pattern=PREFIX)
@@ -138,6 +145,8 @@ class Catalogue:
     """Demand."""
     service: ServiceSettings
     """Shape of an instance."""
+    scaling: ScalingSettings = setting(default=ScalingSettings())
+    """Pace of starts."""
     limits: LimitSettings
     """What clients may ask."""
     database: DatabaseSettings
@@ -160,7 +169,16 @@ class Catalogue:
     """Granted quota, where a region does not say otherwise."""
     rollout: RolloutSettings
     """Order and pace of an `apply`."""
+    events: Mapping[str, EventSettings] | None = setting(default=None)
+    """Days of extra demand, by name."""
     tiers: Mapping[Role, TierSettings]
     """Size classes by role."""
     regions: Mapping[str, RegionSettings]
     """Regions by Google's name."""
+
+    def project_of(self, layer: str, region: str | None = None) -> str:
+        """Project of `foundation`, `edge`, or of a region's cell."""
+        if region is not None and self.regions[region].project is not None:
+            return str(self.regions[region].project)
+        key = "cells" if region is not None else layer
+        return getattr(self.projects, key) or self.project

@@ -9,6 +9,8 @@ from itertools import combinations
 from topology import capacity, facts, limits, names
 from topology.catalogue import Catalogue, Role
 from topology.errors import Problem
+from topology.quantities import registry
+from topology.trace import Model
 
 Report = tuple[str, str, str]
 """Key, message, remedy."""
@@ -115,7 +117,7 @@ def _ranges(catalogue: Catalogue) -> Iterator[Report]:
             yield key, f"{text} is not an IPv4 range", _as_range(text)
     yield from _overlaps(parsed)
     cells = parsed.get("network.cells")
-    shares = capacity.shares(catalogue)
+    model = Model(catalogue=catalogue, registry=registry())
     for name in catalogue.regions:
         subnet = parsed.get(f"regions.{name}.cidr")
         if subnet is None:
@@ -126,7 +128,7 @@ def _ranges(catalogue: Catalogue) -> Iterator[Report]:
                 f"{subnet} lies outside network.cells {cells}",
                 f"choose a free range inside {cells}",
             )
-        yield from _room(catalogue, name, subnet, shares[name])
+        yield from _room(model, name, subnet)
 
 
 def _as_range(text: str) -> str:
@@ -149,12 +151,10 @@ def _overlaps(parsed: dict[str, ipaddress.IPv4Network]) -> Iterator[Report]:
             )
 
 
-def _room(
-    catalogue: Catalogue, name: str, subnet: ipaddress.IPv4Network, share: float
-) -> Iterator[Report]:
-    maximum = capacity.instances(catalogue, name, share).maximum
-    needed = capacity.addresses(maximum)
-    rollout = capacity.addresses_rollout(maximum)
+def _room(model: Model, name: str, subnet: ipaddress.IPv4Network) -> Iterator[Report]:
+    maximum = model.value("instances_max", name)
+    needed = model.value("addresses_max", name)
+    rollout = model.value("addresses_rollout", name)
     size = subnet.num_addresses
     prefix = capacity.smallest_prefix(rollout)
     if size - limits.SUBNET_RESERVED < needed:
@@ -197,9 +197,11 @@ def _shares(catalogue: Catalogue) -> Iterator[Report]:
 
 
 def _instances(catalogue: Catalogue) -> Iterator[Report]:
-    for name, share in capacity.shares(catalogue).items():
-        count = capacity.instances(catalogue, name, share)
-        if count.maximum < count.minimum:
+    model = Model(catalogue=catalogue, registry=registry())
+    for name in catalogue.regions:
+        minimum = model.value("instances", name)
+        maximum = model.value("instances_max", name)
+        if maximum < minimum:
             region = catalogue.regions[name]
             key = f"regions.{name}"
             if region.max_instances is not None:
@@ -210,9 +212,9 @@ def _instances(catalogue: Catalogue) -> Iterator[Report]:
                 key = f"tiers.{region.tier}.max_instances"
             yield (
                 key,
-                f"max_instances {count.maximum:,} is below min_instances "
-                f"{count.minimum:,} in {name}",
-                f"use max_instances {count.minimum:,} or more, or lower min_instances",
+                f"max_instances {maximum:,} is below min_instances "
+                f"{minimum:,} in {name}",
+                f"use max_instances {minimum:,} or more, or lower min_instances",
             )
 
 

@@ -241,7 +241,8 @@ def _replicas(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
 
 
 def _demand(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
-    held = region.instances * capacity.streams_per_instance(plan.catalogue)
+    each = plan.model.value("streams_per_instance")
+    held = region.instances * each
     if region.streams > held:
         yield Finding(
             level=Level.WARNING,

@@ -10,6 +10,9 @@ from typing import Any
 from topology import capacity, facts, names
 from topology.catalogue import Catalogue, Role
 from topology.findings import Finding, Level, find
+from topology.prices import PriceBook, price_book
+from topology.quantities import registry
+from topology.trace import Model
 
 SUMMED = (
     "streams",
@@ -25,6 +28,19 @@ SUMMED = (
     "addresses_rollout",
 )
 """Figures of a region that add up to the world's."""
+
+
+FIGURES = (
+    "share",
+    *SUMMED,
+    "subnet_addresses",
+    "failover_ms",
+    "binding",
+    "seconds_to_ceiling",
+    "internet_gib",
+    "price",
+)
+"""Figures of a region that are quantities of the model, under the same names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +133,14 @@ class RegionPlan:
     """Round trip to the first of them; None when there is no other."""
     failover_measured: bool
     """False where that round trip is estimated."""
+    binding: str
+    """What the number of instances follows: connections, memory, queries, bandwidth."""
+    seconds_to_ceiling: float
+    """From the warm instances to the ceiling."""
+    internet_gib: float
+    """A month's bytes to clients."""
+    price: float
+    """US dollars a month, without the world's own lines; a lower bound."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +151,8 @@ class Plan:
     """What it was made from."""
     regions: Mapping[str, RegionPlan]
     """In the catalogue's order."""
+    model: Model
+    """Every quantity with its chain."""
 
     @cached_property
     def hubs(self) -> tuple[str, ...]:
@@ -201,23 +227,20 @@ class Plan:
         }
 
 
-def make_plan(catalogue: Catalogue) -> Plan:
+def make_plan(catalogue: Catalogue, book: PriceBook | None = None) -> Plan:
     """Turn a checked catalogue into a plan."""
-    shares = capacity.shares(catalogue)
-    regions = {
-        name: _region(catalogue, name, shares[name]) for name in catalogue.regions
-    }
-    return Plan(catalogue=catalogue, regions=_with_connections(catalogue, regions))
+    model = Model(catalogue=catalogue, registry=registry(), book=book or price_book())
+    regions = {name: _region(model, name) for name in catalogue.regions}
+    return Plan(catalogue=catalogue, regions=regions, model=model)
 
 
-def _region(catalogue: Catalogue, name: str, share: float) -> RegionPlan:
-    settings, shape = catalogue.regions[name], catalogue.service
-    count = capacity.instances(catalogue, name, share)
-    workers = capacity.workers(catalogue, name)
+def _region(model: Model, name: str) -> RegionPlan:
+    settings = model.catalogue.regions[name]
     place = facts.places()[name]
-    others = [n for n, region in catalogue.regions.items() if region.serving]
-    failover = facts.nearest(name, others)
+    serving = [n for n, region in model.catalogue.regions.items() if region.serving]
+    failover = facts.nearest(name, serving)
     trip = facts.round_trips()[name, failover[0]] if failover else None
+    figures: dict[str, Any] = {key: model.value(key, name) for key in FIGURES}
     return RegionPlan(
         name=name,
         city=place.city,
@@ -226,31 +249,17 @@ def _region(catalogue: Catalogue, name: str, share: float) -> RegionPlan:
         role=settings.tier,
         hub=settings.hub or name,
         serving=settings.serving,
-        share=share,
-        streams=round(catalogue.traffic.streams * share),
-        instances=count.minimum,
-        instances_max=count.maximum,
-        workers=workers,
-        vcpu=(count.minimum + workers) * shape.cpu,
-        vcpu_max=(count.maximum + workers) * shape.cpu,
-        memory_gib=(count.minimum + workers) * shape.memory_gib,
-        memory_gib_max=(count.maximum + workers) * shape.memory_gib,
-        addresses=capacity.addresses(count.minimum),
-        addresses_max=capacity.addresses(count.maximum),
-        addresses_rollout=capacity.addresses_rollout(count.maximum),
         subnet=settings.cidr,
-        subnet_addresses=capacity.usable_addresses(settings.cidr),
-        cache=CachePlan(
-            tier="STANDARD_HA", memory_gib=capacity.cache_gib(catalogue, name)
-        ),
-        database=_database(catalogue, name),
+        cache=CachePlan(tier="STANDARD_HA", memory_gib=model.value("cache_gib", name)),
+        database=_database(model, name),
         failover=tuple(failover),
-        failover_ms=trip.milliseconds if trip else None,
         failover_measured=trip.measured if trip else True,
+        **figures,
     )
 
 
-def _database(catalogue: Catalogue, name: str) -> DatabasePlan:
+def _database(model: Model, name: str) -> DatabasePlan:
+    catalogue = model.catalogue
     settings, tier = catalogue.regions[name], capacity.tier_of(catalogue, name)
     is_hub = settings.tier is Role.HUB
     return DatabasePlan(
@@ -260,39 +269,10 @@ def _database(catalogue: Catalogue, name: str) -> DatabasePlan:
         cpu=tier.database_cpu,
         memory_gib=tier.database_memory_gib,
         disk_gib=tier.database_disk_gib,
-        connections=0,
-        connections_max=0,
-        connections_limit=catalogue.database.max_connections,
+        connections=model.value("sql_connections", name),
+        connections_max=model.value("sql_connections_max", name),
+        connections_limit=model.value("sql_connections_limit", name),
     )
-
-
-def _with_connections(
-    catalogue: Catalogue, regions: Mapping[str, RegionPlan]
-) -> Mapping[str, RegionPlan]:
-    """Connections of each server: its writers' if it is a primary, its own readers'."""
-    database = catalogue.database
-
-    def count(server: RegionPlan, size: str) -> int:
-        def users(region: RegionPlan) -> int:
-            return int(getattr(region, size)) + region.workers
-
-        writers = sum(users(r) for r in regions.values() if r.hub == server.name)
-        return (
-            writers * database.primary_connections
-            + users(server) * database.local_connections
-        )
-
-    return {
-        name: dataclasses.replace(
-            region,
-            database=dataclasses.replace(
-                region.database,
-                connections=count(region, "instances"),
-                connections_max=count(region, "instances_max"),
-            ),
-        )
-        for name, region in regions.items()
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,10 @@ APART = (
     "failover",
     "failover_ms",
     "failover_measured",
+    "binding",
+    "seconds_to_ceiling",
+    "internet_gib",
+    "price",
 )
 """What a region plan says besides the cell: a new neighbour does not make it stale.
 Counts of connections are left out for the same reason."""

@@ -92,8 +92,10 @@ def _value(hint: Any) -> dict[str, Any]:
 def _mapping(key: Any, value: type) -> dict[str, Any]:
     """Names are closed: roles, or the regions whose facts are known."""
     names = [member.value for member in key] if key is not str else []
-    if value is RegionSettings:
+    if value is RegionSettings or value is float:
         names = sorted(facts.places())
+    if not names:
+        return {"type": "object", "additionalProperties": _value(value)}
     return {
         "type": "object",
         "additionalProperties": False,

@@ -99,7 +99,7 @@ def test_totals_are_sums_and_instances_hold_their_streams(
     plan = make_plan(catalogue)
     for key in SUMMED:
         assert plan.totals[key] == sum(getattr(r, key) for r in plan.regions.values())
-    each = capacity.streams_per_instance(catalogue)
+    each = plan.model.value("streams_per_instance")
     for region in plan.regions.values():
         assert region.instances * each >= region.streams - 1
         assert (region.instances - 1) * each <= region.streams
