@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import subprocess
+from pathlib import Path
 
 import yaml
 
@@ -33,7 +34,7 @@ def prepare(target: Stack, digest: str | None = None) -> None:
     if not target.salt.exists():
         _initialise(target)
     if not target.state.exists():
-        _begin(target)
+        begin(target)
     committed = target.folder / f"Pulumi.{target.name}.yaml"
     content = yaml.safe_load(committed.read_text()) if committed.exists() else {}
     content["encryptionsalt"] = target.salt.read_text()
@@ -74,7 +75,7 @@ def _initialise(target: Stack) -> None:
     target.salt.write_text(yaml.safe_load(settings.read_text())["encryptionsalt"])
 
 
-def _begin(target: Stack) -> None:
+def begin(target: Stack) -> None:
     """An empty stack beside the first one: what `stack init` writes, 17 times over,
     without starting the engine for each.
     """
@@ -84,12 +85,12 @@ def _begin(target: Stack) -> None:
     target.state.write_text(json.dumps(empty))
 
 
-def tree_digest() -> str:
+def tree_digest(tree: Path = ROOT) -> str:
     """Digest of what the image holds, for services run from the working tree."""
     total = hashlib.sha256()
     for name in IMAGE_INPUTS:
-        for file in sorted((ROOT / name).rglob("*")):
+        for file in sorted((tree / name).rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
-                total.update(str(file.relative_to(ROOT)).encode() + b"\0")
+                total.update(str(file.relative_to(tree)).encode() + b"\0")
                 total.update(file.read_bytes())
     return f"sha256:{total.hexdigest()}"

@@ -20,11 +20,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 from dataclasses import dataclass
+from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any, BinaryIO
 
 from ops import engine
 from ops.errors import CommandError
+from ops.paths import ROOT
 from ops.stack import Stack
 from topology import slices
 
@@ -44,6 +46,8 @@ class Task:
     """Words after `pulumi`."""
     extra: Mapping[str, str]
     """Variables of the program and of the provider."""
+    tree: Path | None = None
+    """Checkout whose code runs, where it is not this clone's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +288,15 @@ def _provider_fork() -> _Provider:
         return _Provider(pid, int(source.readline()))
 
 
+def _import_from(tree: Path) -> None:
+    """Forget this clone's modules, so that another checkout's are imported."""
+    ours = ("topology", "components", "stacks", "dashboards")
+    for name in list(sys.modules):
+        if name.split(".")[0] in ours:
+            del sys.modules[name]
+    sys.path[:] = [str(tree), *(p for p in sys.path if p != str(ROOT))]
+
+
 def _language_server(task: Task) -> tuple[Any, int]:
     """Serve the program of a stack as the engine's language host would."""
     import grpc
@@ -291,6 +304,8 @@ def _language_server(task: Task) -> tuple[Any, int]:
     from pulumi.runtime.proto import language_pb2_grpc
 
     def program() -> None:
+        if task.tree:
+            _import_from(task.tree)
         runpy.run_path(str(task.target.program), run_name="__main__")
 
     # As the automation API does it, one thread: a stack runs one program.

@@ -15,7 +15,7 @@ import topology
 from ops import backend, engine, fleet, inline, records, stack
 from ops.engine import PLUGIN
 from ops.errors import BAD_INPUT, CommandError
-from ops.paths import WORK
+from ops.paths import ROOT, WORK
 from topology import slices
 
 Json = dict[str, Any]
@@ -52,17 +52,18 @@ def preview(
     }
 
 
-def plan_hash(steps: Sequence[Json]) -> str:
+def plan_hash(steps: Iterable[Json], tree: Path = ROOT) -> str:
     """Names a plan: the source that is applied, and each change that it makes.
 
     Values are left out: they follow from the source and from what the state holds.
+    Stacks are, too: a revision is approved on a rehearsal and applied in slices.
     """
     made = sorted(
-        (s["op"], s["urn"], sorted(s.get("changes", ())))
+        (s["op"], s["urn"].split("::", 2)[2], sorted(s.get("changes", ())))
         for s in steps
-        if s["op"] not in ("same", "read")
+        if s["op"] not in ("same", "read") and not s["type"].startswith("pulumi:")
     )
-    content = json.dumps([records.source_hash(), made])
+    content = json.dumps([records.source_hash(tree), made])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 

@@ -104,13 +104,13 @@ def unfinished(environment: str) -> Record | None:
     return found[-1] if found and found[-1].result in (UNDER_WAY, FAILED) else None
 
 
-def source_hash() -> str:
+def source_hash(tree: Path = ROOT) -> str:
     """Hash of all files that programs read: the revision, committed or not."""
     total = hashlib.sha256()
     for name in SOURCES:
-        for file in sorted((ROOT / name).rglob("*")):
+        for file in sorted((tree / name).rglob("*")):
             if file.is_file() and file.suffix in {".py", ".yaml", ".csv", ".json"}:
-                total.update(str(file.relative_to(ROOT)).encode() + b"\0")
+                total.update(str(file.relative_to(tree)).encode() + b"\0")
                 total.update(file.read_bytes())
     return total.hexdigest()
 

@@ -17,6 +17,11 @@ from topology.findings import Finding, Level, fold
 CATALOGUES = "MERIDIAN_CATALOGUES"
 """Folder of catalogues in place of the clone's: `meridian apply` rolls back by it."""
 
+SCRATCH = "MERIDIAN_SCRATCH"
+"""Set for a rehearsal, where findings and layout do not matter: nothing is made."""
+REHEARSAL = "rehearsal"
+"""Access token of a rehearsal. Google refuses it, should its provider ever run one."""
+
 
 class FindingsError(pulumi.RunError):
     """An `up` of a plan that cannot be done."""
@@ -50,8 +55,20 @@ def open_world(form: Layout = Layout.WHOLE) -> World:
     name = config.get("environment") or pulumi.get_stack().partition(".")[0]
     catalogue = with_digest(_load(name), config.get("imageDigest"))
     plan = make_plan(catalogue)
+    if is_rehearsal():
+        return World(plan=plan, options=_options(catalogue, access_token=REHEARSAL))
     guard(catalogue, form, pulumi.runtime.is_dry_run())
     report(plan.findings, pulumi.runtime.is_dry_run())
+    return World(plan=plan, options=_options(catalogue))
+
+
+def is_rehearsal() -> bool:
+    """Whether this run applies to a scratch state, for `meridian diff`."""
+    return bool(os.environ.get(SCRATCH))
+
+
+def _options(catalogue: Catalogue, **more: str) -> pulumi.ResourceOptions:
+    """Options of every top-level component: the one explicit provider."""
     provider = pulumi_gcp.Provider(
         "gcp",
         project=catalogue.project,
@@ -62,8 +79,9 @@ def open_world(form: Layout = Layout.WHOLE) -> World:
         },
         # Data says PREVENT for itself; all else must be replaceable.
         deletion_policy="DELETE",
+        **more,
     )
-    return World(plan=plan, options=pulumi.ResourceOptions(provider=provider))
+    return pulumi.ResourceOptions(provider=provider)
 
 
 def _load(name: str) -> Catalogue:

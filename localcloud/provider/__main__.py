@@ -10,6 +10,7 @@ import grpc
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from localcloud.provider.cloud import Cloud
+from localcloud.provider.scratch import Scratch
 from localcloud.provider.servicer import Provider
 
 MESSAGE_LIMIT = 400 * 2**20
@@ -21,7 +22,9 @@ async def serve(engine: str | None) -> None:
     """Serve until the process that started this one is gone."""
     parent = os.getppid()
     address = os.environ.get("MERIDIAN_CONTROL_PLANE")
-    cloud = Cloud(address) if address else None
+    cloud: Cloud | Scratch | None = Cloud(address) if address else None
+    if os.environ.get("MERIDIAN_SCRATCH"):
+        cloud = Scratch()
     size = [
         ("grpc.max_receive_message_length", MESSAGE_LIMIT),
         ("grpc.max_send_message_length", MESSAGE_LIMIT),

@@ -20,6 +20,7 @@ from pulumi.runtime.proto import (
 
 from localcloud.provider import diff
 from localcloud.provider.cloud import Cloud, CloudError
+from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
 from localcloud.types.base import IamMemberType, Json, ResourceType
 
@@ -36,7 +37,7 @@ OFFLINE = (
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
     """Resource provider for the packages `gcp` and `docker`."""
 
-    def __init__(self, engine: str | None, cloud: Cloud | None) -> None:
+    def __init__(self, engine: str | None, cloud: Cloud | Scratch | None) -> None:
         self._engine = engine
         self._cloud = cloud
         self._project = ""
@@ -154,7 +155,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
         return empty_pb2.Empty()
 
-    async def _world(self, context: Any) -> Cloud:
+    async def _world(self, context: Any) -> Cloud | Scratch:
         """The control plane to apply to; without one the call ends here."""
         if not self._cloud:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_WORLD)
