@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from ops.commands import data, local, model, parts, policy, stacks
+from ops.commands import data, diff, local, model, parts, policy, stacks
 from ops.errors import BAD_INPUT, DONE, FAILED, CommandError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (local, model, policy, stacks, data, parts):
+for module in (local, model, policy, stacks, diff, data, parts):
     app.add_typer(module.group)
 
 

@@ -69,7 +69,12 @@ def plan_hash(steps: Iterable[Json], tree: Path = ROOT) -> str:
 
 def steps_of(text: str) -> list[Json]:
     """Steps in the engine's own answer."""
-    return [_step(step) for step in json.loads(text).get("steps", ())]
+    return steps(json.loads(text))
+
+
+def steps(plan: Json) -> list[Json]:
+    """Steps of a plan, without inputs and state."""
+    return [_step(step) for step in plan.get("steps", ())]
 
 
 def _whole(environment: str, *, live: bool) -> Json:
@@ -219,11 +224,11 @@ def lines(answer: Json) -> list[str]:
     """What a person reads."""
     first = OFFLINE if answer["provider"] == "local" else "Google's provider"
     shown = [first, ""]
-    steps = changed(answer)
+    found = changed(answer)
     if answer.get("wiring") == "planned":
         shown[0] += "; values between slices are planned: what their previews return"
     place = ""
-    for step in steps:
+    for step in found:
         if step.get("slice", "") != place:
             place = step["slice"]
             shown.append(f"  {place}:")
@@ -233,7 +238,7 @@ def lines(answer: Json) -> list[str]:
     for diagnostic in answer["diagnostics"]:
         shown.append(f"  {diagnostic['level']}: {diagnostic['message']}")
     counts = ", ".join(f"{n} {op}" for op, n in answer["summary"].items())
-    shown += ["" if steps else "  no change", f"  {counts}", f"  plan {answer['hash']}"]
+    shown += ["" if found else "  no change", f"  {counts}", f"  plan {answer['hash']}"]
     return shown
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from ops.commands.options import AsJson, Env, console, show
@@ -9,15 +12,45 @@ from ops.errors import FINDINGS
 
 group = typer.Typer()
 
+File = Annotated[
+    Path | None,
+    typer.Option("--catalogue", help="Catalogue file in place of an environment's."),
+]
+Explain = Annotated[
+    str | None,
+    typer.Option(help="How an output comes about: us-central1.instances, price_month."),
+]
+Peer = Annotated[
+    bool, typer.Option("--peer", help="Which promises of the public peer hold.")
+]
+
 
 @group.command()
-def plan(env: Env = "prod", as_json: AsJson = False) -> None:
-    """The model: instances, vCPU, memory, addresses per region, and findings with their
-    remedy.
+def plan(
+    env: Env = "prod",
+    catalogue: File = None,
+    explain: Explain = None,
+    peer: Peer = False,
+    as_json: AsJson = False,
+) -> None:
+    """The model: instances, vCPU, memory, addresses, price per region; findings with
+    their remedy; the verdict.
     """
     from ops import model
+    from topology import explain as tree
 
-    answer = model.plan(env)
+    if explain:
+        node = model.explained(env, catalogue, explain)
+        if as_json:
+            show(tree.to_json(node))
+        else:
+            print("\n".join(tree.lines(node)))
+        return
+    if peer:
+        answer = model.peer(env, catalogue)
+        show(answer) if as_json else model.show_peer(answer, console())
+        return
+    answer = model.plan(env, catalogue)
     if as_json:
         show(answer)
     else:

@@ -1,4 +1,4 @@
-"""Two revisions on the real engine: one applied to a scratch state, the other previewed.
+"""Two revisions on the real engine: one applied to a scratch state, one previewed.
 
 Nothing of a rehearsal outlives it but the answer; its state is thrown away with its
 folder.
@@ -116,7 +116,7 @@ def rehearse(
 
 @contextlib.contextmanager
 def _checkout(revision: str | None) -> Iterator[Path]:
-    """A worktree of a revision for as long as it is needed; the clone itself for None."""
+    """A worktree of a revision while it is needed; the clone itself for None."""
     if revision is None:
         yield ROOT
         return
