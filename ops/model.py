@@ -66,8 +66,8 @@ def show(answer: Json, console: Console) -> None:
     console.print(table)
     styles = {"error": "red", "warning": "yellow", "info": "dim"}
     for line, level in _folded(answer["findings"]):
-        console.print(f"\n[{styles.get(level, '')}]{level}[/] {escape(line)}")
-    console.print(f"\nverdict: {answer['verdict']}", markup=False)
+        console.print(f"\n[{styles[level]}]{level}[/] {escape(line)}", soft_wrap=True)
+    console.print(f"\nverdict: {answer['verdict']}", markup=False, soft_wrap=True)
 
 
 def show_peer(answer: Json, console: Console) -> None:

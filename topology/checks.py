@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 
 from topology import capacity, facts, limits, names
+from topology.blocks import DatabaseEdition
 from topology.catalogue import Catalogue, Role
 from topology.errors import Problem
 from topology.quantities import registry
@@ -67,6 +68,16 @@ def _shape(catalogue: Catalogue) -> Iterator[Report]:
             f"{service.memory_gib} GiB is outside {low}-{high} GiB for "
             f"{service.cpu} vCPU",
             f"use {low} to {high}, or another cpu",
+        )
+    database = catalogue.database
+    if database.pooled_connections is not None and (
+        database.edition is not DatabaseEdition.ENTERPRISE_PLUS
+    ):
+        yield (
+            "database.pooled_connections",
+            f"{database.pooled_connections:,} given, but Google's pooler takes edition "
+            f"ENTERPRISE_PLUS and not {database.edition}",
+            "set database.edition to ENTERPRISE_PLUS, or delete the key",
         )
     waits = catalogue.messaging
     if waits.max_backoff_seconds < waits.min_backoff_seconds:

@@ -2,56 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from topology import capacity, limits
+from topology import capacity, findings_world, limits
 from topology.blocks import Collector
+from topology.finding import Finding, Level
 
 if TYPE_CHECKING:
     from topology.plan import Plan, RegionPlan
 
-
-class Level(StrEnum):
-    """An error refuses an `up`; a warning and an info are only said."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-
-    @property
-    def rank(self) -> int:
-        """0 for the worst."""
-        return list(Level).index(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """One limit met."""
-
-    level: Level
-    """How bad."""
-    code: str
-    """Stable name of the rule."""
-    place: str
-    """Region, or `world`."""
-    message: str
-    """What is needed and what there is."""
-    remedy: str
-    """What to do."""
-
-    def __str__(self) -> str:
-        return f"{self.level}: {self.place} {self.message}: {self.remedy} [{self.code}]"
-
-    def to_json(self) -> dict[str, str]:
-        """As `meridian plan --json` prints it."""
-        return {
-            "level": str(self.level),
-            "code": self.code,
-            "place": self.place,
-            "message": self.message,
-            "remedy": self.remedy,
-        }
+__all__ = ["Finding", "Level", "find", "fold"]
 
 
 def fold(findings: Sequence[Finding]) -> list[str]:
@@ -86,6 +46,7 @@ def find(plan: "Plan") -> Iterator[Finding]:
             message="has metrics that nobody collects, so alerts stay silent",
             remedy="put the collector's image, by digest, under telemetry.image",
         )
+    yield from findings_world.find(plan)
     for region in plan.regions.values():
         yield from _quota(plan, region)
         yield from _addresses(region)

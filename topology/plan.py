@@ -10,9 +10,11 @@ from typing import Any
 from topology import capacity, facts, names
 from topology.catalogue import Catalogue, Role
 from topology.findings import Finding, Level, find
+from topology.marks import Note
 from topology.prices import PriceBook, price_book
 from topology.quantities import registry
 from topology.trace import Model
+from topology.verdict import verdict
 
 SUMMED = (
     "streams",
@@ -192,17 +194,22 @@ class Plan:
         totals["regions"] = len(self.regions)
         totals["primaries"] = len(self.hubs)
         totals["replicas"] = len(self.regions) - len(self.hubs)
+        totals["negs"] = len(self.serving)
+        totals["price"] = round(self.model.value("price_month"))
         return totals
 
-    @property
+    @cached_property
     def verdict(self) -> str:
-        """One line: possible, or what stands against it."""
-        errors = self.errors
-        if not errors:
-            return "possible"
-        places = len({finding.place for finding in errors})
-        codes = ", ".join(sorted({finding.code for finding in errors}))
-        return f"not possible as granted: {codes} in {places} places"
+        """One line: possible, after which requests, or why not."""
+        return verdict(self.findings)
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, str]:
+        """The same for each region."""
+        return {
+            name: verdict(f for f in self.findings if f.place == name)
+            for name in self.regions
+        }
 
     def service_limits(self) -> str:
         """What a service process is told about its limits, as JSON."""
@@ -223,13 +230,23 @@ class Plan:
             },
             "totals": self.totals,
             "findings": [finding.to_json() for finding in self.findings],
+            "verdicts": dict(self.verdicts),
             "verdict": self.verdict,
         }
 
 
-def make_plan(catalogue: Catalogue, book: PriceBook | None = None) -> Plan:
-    """Turn a checked catalogue into a plan."""
-    model = Model(catalogue=catalogue, registry=registry(), book=book or price_book())
+def make_plan(
+    catalogue: Catalogue,
+    book: PriceBook | None = None,
+    notes: Mapping[str, Note] | None = None,
+) -> Plan:
+    """Turn a checked catalogue into a plan; notes are for its explanations."""
+    model = Model(
+        catalogue=catalogue,
+        registry=registry(),
+        notes=notes or {},
+        book=book or price_book(),
+    )
     regions = {name: _region(model, name) for name in catalogue.regions}
     return Plan(catalogue=catalogue, regions=regions, model=model)
 

@@ -40,7 +40,8 @@ def test_production_has_the_sizes_of_the_capacity_table(prod: Plan) -> None:
 
 def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
     codes = {finding.code for finding in prod.errors}
-    assert codes == QUOTA | {"image-digest", "sql-connections"}
+    budgets = {"budget-monthly", "budget-daily", "budget-hourly"}
+    assert codes == QUOTA | budgets | {"image-digest", "sql-connections"}
     assert len([f for f in prod.errors if f.code == "quota-memory"]) == 15
     first = next(f for f in prod.errors if f.place == "us-central1")
     assert first.code == "quota-memory", "memory binds first"
@@ -49,9 +50,18 @@ def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
         "request `MemAllocPerProjectRegion` >= 137,507,672,948,736 bytes, or set "
         "max_instances to 21 [quota-memory]"
     )
-    assert prod.verdict == (
-        "not possible as granted: image-digest, quota-cpu, quota-memory, "
-        "sql-connections in 16 places"
+    assert prod.verdict.startswith(
+        "impossible because of budget-monthly (costs 13,586,703 USD monthly at baseline"
+    )
+    assert prod.verdict.endswith(
+        "sql-connections (in 5 places); besides, only after these quota requests: "
+        "quota-memory (in 15 places), quota-cpu (in 15 places); run `meridian image "
+        "build` and put its digest under image.digest"
+    )
+    assert prod.verdicts["us-east1"] == (
+        "possible after these quota requests: quota-memory (needs 16,032 GiB (1,002 "
+        "instances x 16), 400 granted), quota-cpu (needs 4,008 vCPU (1,002 instances x "
+        "4), 200 granted)"
     )
 
 
@@ -62,7 +72,10 @@ def test_the_remedy_of_a_finding_removes_it(prod: Plan) -> None:
         for name, region in catalogue.regions.items()
     }
     image = dataclasses.replace(catalogue.image, digest=f"sha256:{'a' * 64}")
-    cured = dataclasses.replace(catalogue, regions=regions, image=image)
+    budget = dataclasses.replace(
+        catalogue.budget, monthly=14_000_000, daily=450_000, hourly=20_000
+    )
+    cured = dataclasses.replace(catalogue, regions=regions, image=image, budget=budget)
     assert make_plan(cured).errors == ()
 
 
@@ -171,7 +184,7 @@ def test_the_service_is_told_every_limit(local: Plan) -> None:
 
 def test_findings_fold_over_regions(prod: Plan) -> None:
     lines = fold(prod.errors)
-    assert len(lines) == 4
+    assert len(lines) == 7
     memory = next(line for line in lines if "[quota-memory]" in line)
     assert memory.endswith("southamerica-east1, us-east1, us-west1, "
                            "northamerica-northeast1, europe-west2, europe-west3, "
