@@ -218,6 +218,12 @@ def _why(model: Model, name: str, row: Mapping[str, Any] | None) -> str:
         "a backend",
         "Logging": f"plan: {catalogue.edge.log_sample:.0%} of the requests",
         "VPC and monitoring": "plan: no connector and no NAT; metrics are a line",
+        "Cloud CDN lookups": "plan: every search is looked up, hit or not",
+        "Pub/Sub": "plan: every change is published once and delivered to each region",
+        "Metrics": "plan: Managed Prometheus, by samples",
+        "Load balancer rules": "plan: HTTPS and HTTP, IPv4 and IPv6",
+        "Secret Manager": "plan: one secret a region",
+        "Artifact Registry": "plan: one image",
     }
     theirs = f"peer: {' '.join(row['why'].split())}" if row else "peer: no such line"
     return "; ".join(part for part in (theirs, own.get(name, "")) if part)

@@ -96,7 +96,9 @@ class Model:
     """What the file says of its keys, by dotted path."""
     book: PriceBook = field(default_factory=price_book)
     """Prices."""
-    _known: dict[tuple[str, str], Node] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[str, str], Node] = field(
+        default_factory=dict, repr=False, init=False
+    )
 
     def value(self, name: str, place: str = WORLD) -> Value:
         """A value, without its chain."""
