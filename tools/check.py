@@ -24,6 +24,7 @@ FAST = {
         "tests/components",
         "tests/dashboards",
         "tests/policy",
+        "tests/diff",
     ],
 }
 # Each in a process of its own: the browser's driver keeps an event loop of its own.

@@ -18,7 +18,7 @@ from pulumi.runtime.proto import (
     provider_pb2_grpc,
 )
 
-from localcloud.provider import diff
+from localcloud.provider import diff, drift
 from localcloud.provider.cloud import Cloud, CloudError
 from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
@@ -124,9 +124,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         body = await self._cloud.read(kind, f"{kind.version}{request.id}")
         if body is None:
             return provider_pb2.ReadResponse()
-        state = _state(kind, _load(request.inputs), body, body.pop("__path"))
+        path = body.pop("__path")
+        inputs = drift.as_found(kind, _load(request.inputs), body)
+        state = _state(kind, inputs, body, path)
         return provider_pb2.ReadResponse(
-            id=request.id, properties=_dump(state), inputs=request.inputs
+            id=request.id, properties=_dump(state), inputs=_dump(inputs)
         )
 
     async def Update(self, request: Any, context: Any) -> Any:

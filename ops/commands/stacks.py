@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from ops.commands.options import AsJson, Env, console, show
-from ops.errors import BAD_INPUT, CommandError
+from ops.errors import BAD_INPUT, DIFFERENT, CommandError
 from topology import slices
 
 group = typer.Typer()
@@ -122,6 +123,23 @@ def _order(waves: list[dict[str, Any]], as_json: bool) -> None:
     for wave in waves:
         print(f"wave {wave['wave']}: {', '.join(wave['slices'])}")
         print(f"        {wave['share']:.0%} of the streams; {wave['why']}")
+
+
+@group.command()
+def drift(env: Env = "local", as_json: AsJson = False) -> None:
+    """What is otherwise than was applied. Ends with 4 when something is."""
+    from ops import drift as drifts
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    answer = drifts.drift(env, say)
+    if as_json:
+        show(answer)
+    else:
+        print("\n".join(drifts.lines(answer)))
+    if answer["drifted"]:
+        raise typer.Exit(DIFFERENT)
 
 
 layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ STATEFUL = {
 """Types that hold what cannot be made again, and where it may be had from."""
 MASKED = "[secret]"
 UNKNOWN = "[not known yet]"
+COMPUTED = "[computed]"
 SECRET_NAME = re.compile(
     r"passw|secret(?!\w*(?:Id|Version|manager))|token|credential|private.?key|api.?key"
     r"|auth.?string",
@@ -93,6 +95,8 @@ class Change:
     """Properties that differ; none for what is created or deleted."""
     because: tuple[str, ...]
     """Properties that force a replace."""
+    protected: bool = False
+    """Whether the engine refuses to delete or replace it as it stands."""
 
     @property
     def risk(self) -> Risk:
@@ -108,6 +112,8 @@ class Change:
     @property
     def undo(self) -> str:
         """How to get back."""
+        if self.protected and self.op in ("delete", "replace"):
+            return "not needed yet: it is protected, so an `up` refuses this change"
         if self.risk is Risk.DATA:
             return f"none by Pulumi: its data comes back only from {self._source}"
         if self.op == "create":
@@ -121,15 +127,24 @@ class Change:
         return STATEFUL[self.token]
 
 
-def changes(plan: Json) -> list[Change]:
-    """Every changed resource of the engine's plan, once, the worst first."""
+def changes(plan: Json, before: Iterable[Json] = ()) -> list[Change]:
+    """Every changed resource of the engine's plan, once, the worst first.
+
+    `before` are the resources of the state: what was protected there.
+    """
+    protected = {r["urn"] for r in before if r.get("protect")}
     by_urn: dict[str, list[Json]] = {}
     for step in plan.get("steps", ()):
-        if step["op"] not in ("same", "read"):
+        if step["op"] not in ("same", "read") or _unprotects(step, protected):
             by_urn.setdefault(step["urn"], []).append(step)
-    found = [_change(steps) for steps in by_urn.values()]
+    found = [_change(steps, urn in protected) for urn, steps in by_urn.items()]
     ours = [c for c in found if not c.token.startswith("pulumi:")]
     return sorted(ours, key=lambda c: (c.risk, c.path))
+
+
+def _unprotects(step: Json, protected: set[str]) -> bool:
+    """The engine calls a lost protection no change; a reviewer does not."""
+    return step["urn"] in protected and not (step.get("newState") or {}).get("protect")
 
 
 def region_of(name: str) -> str | None:
@@ -138,38 +153,74 @@ def region_of(name: str) -> str | None:
     return max(known, key=len, default=None)
 
 
-def _change(steps: list[Json]) -> Change:
+def _change(steps: list[Json], protected: bool) -> Change:
     ops = {step["op"] for step in steps}
     step = next((s for s in steps if s.get("detailedDiff")), steps[0])
     op = "replace" if any("replace" in o for o in ops) else next(iter(ops))
     path = step["urn"].split("::", 2)[2]
     chain, _, name = path.partition("::")
-    old, new = (step.get(k) or {} for k in ("oldState", "newState"))
     because = {r for s in steps for r in s.get("replaceReasons") or ()}
+    values = list(_values(step))
+    if op not in ("create", "delete") and _unprotects(step, {step["urn"]}) & protected:
+        values.append(Value(path="protect", before=True, after=False))
     return Change(
-        op=op,
+        op="update" if op in ("same", "read") else op,
         token=chain.rsplit("$", 1)[-1],
         name=name,
         path=path,
         region=region_of(name),
-        values=tuple(_values(step, old, new)) if op in ("update", "replace") else (),
+        values=tuple(values) if op not in ("create", "delete") else (),
         because=tuple(sorted(because)),
+        protected=protected,
     )
 
 
-def _values(step: Json, old: Json, new: Json) -> Iterator[Value]:
-    before, after = plain(old.get("inputs") or {}), plain(new.get("inputs") or {})
+def _values(step: Json) -> Iterator[Value]:
+    before, after = (
+        plain((step.get(key) or {}).get("inputs") or {})
+        for key in ("oldState", "newState")
+    )
     for path in sorted(step.get("detailedDiff") or ()):
-        yield Value(
-            path=path,
-            before=shown(path, at(before, path), before),
-            after=shown(path, at(after, path), after),
-        )
-    for option in ("protect", "retainOnDelete"):
-        if bool(old.get(option)) != bool(new.get(option)):
+        old, new = (shown(path, at(side, path), side) for side in (before, after))
+        # Of what is computed anew, a rehearsal knows neither value.
+        yield from _inside(named(path, after), COMPUTED if new == UNKNOWN else old, new)
+
+
+def _inside(path: str, before: Any, after: Any) -> Iterator[Value]:
+    """A text that holds JSON is compared inside."""
+    old, new = _document(before), _document(after)
+    if old is None or new is None:
+        yield Value(path=path, before=before, after=after)
+        return
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            where = f"{path}:{key}"
             yield Value(
-                path=option, before=bool(old.get(option)), after=bool(new.get(option))
+                path=where,
+                before=shown(where, old.get(key)),
+                after=shown(where, new.get(key)),
             )
+
+
+def _document(value: Any) -> dict[str, Any] | None:
+    if not isinstance(value, str) or not value.startswith("{"):
+        return None
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def named(path: str, inputs: Any) -> str:
+    """The path with list items called by their name, where they have one."""
+
+    def name(match: re.Match[str]) -> str:
+        item = at(inputs, path[: match.end()])
+        known = item.get("name") if isinstance(item, dict) else None
+        return f"[{known}]" if isinstance(known, str) else match[0]
+
+    return re.sub(r"\[\d+\]", name, path)
 
 
 def at(inputs: Any, path: str) -> Any:
@@ -214,7 +265,7 @@ def _lowers(value: Value) -> bool:
     if not LOWERED.search(value.path):
         return False
     if value.path.endswith("deletionPolicy"):
-        return value.before == "PREVENT"
+        return bool(value.before == "PREVENT")
     if isinstance(value.before, bool) or value.before is None:
         return bool(value.before) and not value.after
     if isinstance(value.before, int | float) and isinstance(value.after, int | float):

@@ -13,8 +13,10 @@ from ops.diff.fold import Fold, fold
 from ops.diff.rehearsal import Rehearsal
 from policy.check import check
 from policy.record import from_preview, from_state
+from policy.rule import Level, Violation
 from policy.rules import every
 from topology import CatalogueError, Plan
+from topology.findings import fold as fold_findings
 
 Json = dict[str, Any]
 VERSION = 1
@@ -24,7 +26,7 @@ QUANTITIES = ("instances_max", "vcpu_max", "memory_gib_max", "addresses_rollout"
 
 def digest(environment: str, rehearsal: Rehearsal) -> Json:
     """All that a reviewer needs; no state, no secret and no path of this machine."""
-    found = changes(rehearsal.plan)
+    found = changes(rehearsal.plan, rehearsal.before)
     plans = [_plan(environment, tree) for tree in rehearsal.trees]
     folds = fold(found)
     steps = preview.steps(rehearsal.plan)
@@ -70,26 +72,42 @@ def _cost(plans: list[Plan | None]) -> Json:
 
 
 def _findings(plans: list[Plan | None]) -> Json:
-    """Findings that come and go, by their text."""
+    """Findings that come and go; one whose figures changed does neither."""
     before, after = (
-        {str(finding) for finding in plan.findings} if plan else set() for plan in plans
+        {(f.code, f.level, f.place): f for f in plan.findings} if plan else {}
+        for plan in plans
     )
-    return {"new": sorted(after - before), "gone": sorted(before - after)}
+    return {
+        "new": fold_findings([f for key, f in after.items() if key not in before]),
+        "gone": fold_findings([f for key, f in before.items() if key not in after]),
+        "stands": fold_findings([f for key, f in after.items() if key in before]),
+    }
 
 
 def _policy(rehearsal: Rehearsal) -> Json:
-    """Violations that come and go."""
+    """Rules that are broken by the head and were not by the base, each once."""
     before = from_state({"deployment": {"resources": rehearsal.before}})
-    texts = [
-        {(v.rule, v.level.value, v.message) for v in check(records, every())}
+    old, found = (
+        {(v.rule, v.message): v for v in check(records, every())}
         for records in (before, from_preview(rehearsal.plan))
-    ]
-    new = sorted(texts[1] - texts[0])
+    )
+    new: dict[str, list[Violation]] = {}
+    for key, violation in found.items():
+        if key not in old:
+            new.setdefault(violation.rule, []).append(violation)
     return {
-        "new": [{"rule": r, "level": level, "message": m} for r, level, m in new],
-        "gone": len(texts[0] - texts[1]),
-        "stands": len(texts[1]),
-        "refused": any(level == "mandatory" for _, level, _ in texts[1]),
+        "new": [
+            {
+                "rule": rule,
+                "level": broken[0].level.value,
+                "message": broken[0].message,
+                "places": [v.urn.split("::", 2)[2] for v in broken],
+            }
+            for rule, broken in sorted(new.items())
+        ],
+        "gone": len(old.keys() - found.keys()),
+        "stands": len(found),
+        "refused": any(v.level is Level.MANDATORY for v in found.values()),
     }
 
 
@@ -104,10 +122,14 @@ def _fold(each: Fold) -> Json:
         "resources": [change.path for change in each.changes],
         "because": list(first.because),
         "values": [_value(value) for value in each.values],
-        "differs": {
-            change.region or change.name: [_value(value) for value in change.values]
-            for change in each.exceptions
-        },
+        "differs": [
+            {
+                "where": [change.region or change.name for change in group],
+                "values": [_value(value) for value in group[0].values],
+            }
+            for group in each.exceptions
+        ],
+        "protected": first.protected,
         "undo": first.undo,
     }
 

@@ -52,10 +52,13 @@ class Fold:
         return next(c.values for c in self.changes if _key(c) == common)
 
     @property
-    def exceptions(self) -> tuple[Change, ...]:
-        """Changes whose values differ from most."""
+    def exceptions(self) -> list[tuple[Change, ...]]:
+        """Changes whose values differ from most; those that differ alike together."""
         common = self._common()
-        return tuple(c for c in self.changes if _key(c) != common)
+        groups: dict[str, list[Change]] = {}
+        for change in self.changes:
+            groups.setdefault(_key(change), []).append(change)
+        return [tuple(group) for key, group in groups.items() if key != common]
 
     def _common(self) -> str:
         return Counter(_key(change) for change in self.changes).most_common(1)[0][0]
@@ -74,7 +77,8 @@ def _signature(change: Change) -> tuple[Any, ...]:
     """What must be equal for two changes to be one."""
     paths = tuple(value.path for value in change.values)
     own = _open(change, change.path)
-    return (change.risk, change.op, change.token, own, paths, change.because)
+    kept = change.protected
+    return (change.risk, change.op, change.token, own, paths, change.because, kept)
 
 
 def _key(change: Change) -> str:

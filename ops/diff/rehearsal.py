@@ -103,15 +103,28 @@ def rehearse(
         say(f"applying {base} to a scratch state")
         applied = Scratch(environment, home=home, tree=old)
         _run(applied, UP)
+        before = _unprotected(applied)
         say(f"previewing {head or WORKING_TREE} on it")
         text = _run(Scratch(environment, home=home, tree=new), COMMAND)
         yield Rehearsal(
             base=base,
             head=head or WORKING_TREE,
             plan=json.loads(text),
-            before=stack.resources(applied),
+            before=before,
             trees=(old, new),
         )
+
+
+def _unprotected(target: Stack) -> list[Json]:
+    """Take the protection out of a scratch state, or the engine would stop at the first
+    protected resource; the resources as they were.
+    """
+    document = json.loads(target.state.read_text())
+    resources: list[Json] = document["checkpoint"]["latest"]["resources"]
+    free = [{k: v for k, v in r.items() if k != "protect"} for r in resources]
+    document["checkpoint"]["latest"]["resources"] = free
+    target.state.write_text(json.dumps(document))
+    return resources
 
 
 @contextlib.contextmanager

@@ -154,14 +154,15 @@ def _head(change: Json) -> str:
 def _details(change: Json) -> Iterator[str]:
     for value in change["values"]:
         yield f"{value['path']}: {_show(value['before'])} -> {_show(value['after'])}"
-    for region, values in change["differs"].items():
+    for other in change["differs"]:
         usual = {v["path"]: v for v in change["values"]}
         texts = [
             f"{v['path']}: {_show(v['before'])} -> {_show(v['after'])}"
-            for v in values
+            for v in other["values"]
             if v != usual.get(v["path"])
         ]
-        yield f"{region} differs: {'; '.join(texts)}"
+        verb = "differ" if len(other["where"]) > 1 else "differs"
+        yield f"{', '.join(other['where'])} {verb}: {'; '.join(texts)}"
     if change["because"]:
         yield f"replaced because of {', '.join(change['because'])}"
     if change["op"] != "create":
@@ -199,9 +200,12 @@ def _quota(quota: Json) -> str:
 
 def _policy(policy: Json) -> str:
     if policy["refused"]:
-        return f"policy refuses it ({len(policy['new'])} new violations)"
-    new = len(policy["new"])
-    return f"policy passes, {new} new warnings" if new else "policy passes"
+        return f"policy refuses it (newly broken: {_rules(policy)})"
+    return f"policy warns ({_rules(policy)})" if policy["new"] else "policy passes"
+
+
+def _rules(policy: Json) -> str:
+    return ", ".join(broken["rule"] for broken in policy["new"]) or "none"
 
 
 def _extra(found: Json) -> Iterator[str]:
@@ -210,8 +214,14 @@ def _extra(found: Json) -> Iterator[str]:
         yield f"\nnew finding: {_safe(finding)}"
     for finding in found["findings"]["gone"]:
         yield f"\nno longer found: {_safe(finding)}"
+    standing = found["findings"]["stands"]
+    if standing:
+        yield f"\n{len(standing)} kinds of findings stand as before: `meridian plan`"
     for broken in found["policy"]["new"]:
-        yield f"\n{broken['level']} rule {broken['rule']}: {_safe(broken['message'])}"
+        more = len(broken["places"]) - 1
+        like = f" ({more} more like it)" if more else ""
+        text = _safe(f"{broken['message']}{like}")
+        yield f"\n{broken['level']} rule {broken['rule']}: {text}"
 
 
 def _table(found: Json) -> list[str]:
