@@ -13,9 +13,10 @@ from typing import Any
 
 import topology
 from ops import backend, fleet, inline, stack, world
-from ops.diff.change import at, named, plain, shown
+from ops.diff.change import at, named, shown
 from ops.errors import CommandError
 from ops.preview import QUIET, WORKERS
+from policy.record import plain
 
 Json = dict[str, Any]
 REFRESH = ("refresh", "--preview-only", "--json", "--show-sames")
