@@ -58,6 +58,8 @@ class FoundationArgs:
     """Whether the accounts write metrics themselves, by a sidecar."""
     image: ServiceImageArgs
     """Registry and digest of the service."""
+    other_projects: Sequence[str] | None = None
+    """Projects of cells and edge, where they are not this one; their APIs are on."""
 
 
 class Foundation(Component):
@@ -93,6 +95,11 @@ class Foundation(Component):
         super().__init__("meridian:index:Foundation", name, opts)
         args = coerce(FoundationArgs, args)
         apis = [self._api(api) for api in APIS]
+        others = [
+            self._api(api, project)
+            for project in args.other_projects or ()
+            for api in APIS
+        ]
         network = Network(
             f"{name}-network",
             NetworkArgs(prefix=args.prefix, services_range=args.services_range),
@@ -116,7 +123,7 @@ class Foundation(Component):
             apis,
         )
         self.network, self.private_network = network.network, network.private_network
-        self.project = after(args.project, apis)
+        self.project = after(args.project, [*apis, *others])
         self.image = image.reference
         self.stream_email, self.worker_email = stream.email, worker.email
         self.changes_topic = messaging.changes
@@ -125,9 +132,11 @@ class Foundation(Component):
         self.pubsub_agent = messaging.agent
         self.finish()
 
-    def _api(self, api: str) -> projects.Service:
+    def _api(self, api: str, project: str | None = None) -> projects.Service:
+        place = f"{project}-" if project else ""
         return projects.Service(
-            f"{self.stem}-api-{api}",
+            f"{self.stem}-api-{place}{api}",
+            project=project,
             service=f"{api}.googleapis.com",
             disable_on_destroy=False,
             opts=self.child(),

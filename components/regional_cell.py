@@ -66,6 +66,8 @@ class RegionalCellArgs:
     """`host:port` of the hub's primary; left out in a hub."""
     scaling_owner: ScalingOwner | None = None
     """Default PULUMI."""
+    network_project: str | None = None
+    """Project of the network and so of the subnet; the cell's own when left out."""
 
 
 class RegionalCell(Component):
@@ -107,6 +109,7 @@ class RegionalCell(Component):
         return compute.Subnetwork(
             f"{self.stem}-subnet",
             name=names.regional(args.prefix, args.region),
+            project=args.network_project,
             region=args.region,
             network=args.network,
             ip_cidr_range=args.cidr,

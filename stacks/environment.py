@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,29 +38,47 @@ class World:
 
     plan: Plan
     """Plan with the configured image digest in it."""
-    options: pulumi.ResourceOptions
-    """Options of every top-level component: the one explicit provider."""
+    providers: Mapping[str, pulumi_gcp.Provider]
+    """One explicit provider for each project that the stack declares in."""
 
     @property
     def catalogue(self) -> Catalogue:
         """What the plan was made from."""
         return self.plan.catalogue
 
+    def options(self, layer: str, region: str | None = None) -> pulumi.ResourceOptions:
+        """Options of a top-level component: the provider of its project."""
+        project = self.catalogue.project_of(layer, region)
+        return pulumi.ResourceOptions(provider=self.providers[project])
 
-def open_world(form: Layout = Layout.WHOLE) -> World:
-    """Read configuration and catalogue, say the findings, make the provider.
+    def project(
+        self, known: pulumi.Input[str], layer: str, region: str | None = None
+    ) -> pulumi.Input[str]:
+        """Project of a layer or cell, known once the foundation's `project` is."""
+        own = self.catalogue.project_of(layer, region)
+        if own == self.catalogue.project_of("foundation"):
+            return known
+        return pulumi.Output.from_input(known).apply(lambda _: own)
 
-    `form` is what the program declares: all layers, or one slice of them.
+
+def open_world(
+    form: Layout = Layout.WHOLE, layer: str | None = None, region: str | None = None
+) -> World:
+    """Read configuration and catalogue, say the findings, make the providers.
+
+    `form` is what the program declares: all layers, or one slice of them, `layer`
+    and `region`.
     """
     config = pulumi.Config("meridian")
     name = config.get("environment") or pulumi.get_stack().partition(".")[0]
     catalogue = with_digest(_load(name), config.get("imageDigest"))
     plan = make_plan(catalogue)
     if is_rehearsal():
-        return World(plan=plan, options=_options(catalogue, access_token=REHEARSAL))
+        made = _providers(catalogue, layer, region, access_token=REHEARSAL)
+        return World(plan=plan, providers=made)
     guard(catalogue, form, pulumi.runtime.is_dry_run())
     report(plan.findings, pulumi.runtime.is_dry_run())
-    return World(plan=plan, options=_options(catalogue))
+    return World(plan=plan, providers=_providers(catalogue, layer, region))
 
 
 def is_rehearsal() -> bool:
@@ -67,11 +86,29 @@ def is_rehearsal() -> bool:
     return bool(os.environ.get(SCRATCH))
 
 
-def _options(catalogue: Catalogue, **more: str) -> pulumi.ResourceOptions:
-    """Options of every top-level component: the one explicit provider."""
-    provider = pulumi_gcp.Provider(
-        "gcp",
-        project=catalogue.project,
+def _providers(
+    catalogue: Catalogue, layer: str | None, region: str | None, **more: str
+) -> Mapping[str, pulumi_gcp.Provider]:
+    """A provider for every project that a stack declares in."""
+    if layer is not None and (region is None or region in catalogue.regions):
+        projects = [catalogue.project_of(layer, region)]
+    else:
+        base = catalogue.project_of("foundation")
+        projects = [base, *catalogue.projects_besides("foundation")]
+    return {
+        project: _provider(
+            "gcp" if position == 0 else f"gcp-{project}", project, catalogue, **more
+        )
+        for position, project in enumerate(projects)
+    }
+
+
+def _provider(
+    name: str, project: str, catalogue: Catalogue, **more: str
+) -> pulumi_gcp.Provider:
+    return pulumi_gcp.Provider(
+        name,
+        project=project,
         default_labels={
             "environment": catalogue.environment,
             "managed-by": "pulumi",
@@ -81,7 +118,6 @@ def _options(catalogue: Catalogue, **more: str) -> pulumi.ResourceOptions:
         deletion_policy="DELETE",
         **more,
     )
-    return pulumi.ResourceOptions(provider=provider)
 
 
 def _load(name: str) -> Catalogue:

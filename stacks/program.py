@@ -15,7 +15,8 @@ from topology.revision import revision
 
 def run(layer: slices.Layer) -> None:
     """Declare the slice that the stack's name or configuration asks for."""
-    world = open_world(Layout.SLICED)
+    region = _named() if layer is slices.Layer.CELL else None
+    world = open_world(Layout.SLICED, layer, region)
     wiring = Wiring(upstream(world.catalogue.environment))
     try:
         PROGRAMS[layer](world, wiring)
@@ -49,9 +50,7 @@ PROGRAMS = {
 
 def _region(world: World) -> str:
     """Region of a cell's stack: its configuration, else the end of its name."""
-    configured = pulumi.Config("meridian").get("region")
-    _, _, named = pulumi.get_stack().partition(".")
-    region = configured or named
+    region = _named()
     if region in world.plan.regions:
         return region
     known = ", ".join(world.plan.regions)
@@ -60,6 +59,12 @@ def _region(world: World) -> str:
         f"{world.catalogue.environment}; it has {known}: name the stack "
         "<environment>.<region>, or set meridian:region"
     )
+
+
+def _named() -> str:
+    """What the stack calls its region, known or not."""
+    _, _, named = pulumi.get_stack().partition(".")
+    return pulumi.Config("meridian").get("region") or named
 
 
 def _refuse_stale(world: World, wiring: Wiring) -> None:

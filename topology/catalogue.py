@@ -180,5 +180,12 @@ class Catalogue:
         """Project of `foundation`, `edge`, or of a region's cell."""
         if region is not None and self.regions[region].project is not None:
             return str(self.regions[region].project)
-        key = "cells" if region is not None else layer
+        key = "cells" if region is not None or layer == "cell" else layer
         return getattr(self.projects, key) or self.project
+
+    def projects_besides(self, layer: str) -> tuple[str, ...]:
+        """Every project that is not this layer's, each once."""
+        cells = [self.project_of("cells", name) for name in self.regions]
+        ends = [self.project_of(end) for end in ("foundation", "edge")]
+        every = dict.fromkeys((*cells, *ends))
+        return tuple(name for name in every if name != self.project_of(layer))

@@ -181,7 +181,9 @@ def _layers(plan: "Plan") -> Iterator[Finding]:
             place=WORLD,
             message=f"has its network in project {base} and cells in "
             f"{', '.join(others)}: their subnets lie in {base}",
-            remedy=f"make {base} a Shared VPC host of {', '.join(others)}",
+            remedy=f"make {base} a Shared VPC host of {', '.join(others)}, let its "
+            "service accounts and image be used there, and grant the accounts their "
+            "roles in it",
         )
     if len({base, catalogue.project_of("edge"), *owners}) > 1 and (
         catalogue.layout == "whole"

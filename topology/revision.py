@@ -9,6 +9,7 @@ from topology.plan import Plan
 BLOCKS = (
     "environment",
     "project",
+    "projects",
     "prefix",
     "durability",
     "scaling_owner",

@@ -17,11 +17,14 @@ def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
     catalogue = world.catalogue
     below = _Below(wiring)
     is_hub = region.name == region.hub
+    base = catalogue.project_of("foundation")
+    project = catalogue.project_of("cells", region.name)
     made = RegionalCell(
         region.name,
         RegionalCellArgs(
             environment=catalogue.environment,
-            project=catalogue.project,
+            project=project,
+            network_project=None if project == base else base,
             prefix=catalogue.prefix,
             region=region.name,
             hub=region.hub,
@@ -43,7 +46,7 @@ def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
             ),
             scaling_owner=catalogue.scaling_owner,
         ),
-        world.options,
+        world.options("cells", region.name),
     )
     wiring.publish(region.name, made, CELL)
     return made
@@ -136,8 +139,8 @@ def _inbox(world: World, region: RegionPlan, below: _Below) -> InboxArgs:
 def _vault(world: World, region: RegionPlan, below: _Below) -> VaultArgs:
     catalogue = world.catalogue
     return VaultArgs(
-        bucket=names.bucket(catalogue.project, region.name),
-        project=below.project,
+        bucket=names.bucket(catalogue.project_of("cells", region.name), region.name),
+        project=world.project(below.project, "cells", region.name),
         region=region.name,
         prefix=catalogue.prefix,
         keep_days=catalogue.storage.keep_days,

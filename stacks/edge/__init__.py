@@ -1,5 +1,7 @@
 """The layer in front of every region."""
 
+import pulumi
+
 from components.budget import BurstBudget, BurstBudgetArgs
 from components.global_lb import GlobalLB, GlobalLBArgs
 from components.observability import Observability, ObservabilityArgs
@@ -15,7 +17,7 @@ def edge(world: World, wiring: Wiring) -> GlobalLB:
         "edge",
         GlobalLBArgs(
             prefix=catalogue.prefix,
-            project=wiring.take("foundation", "project"),
+            project=_project(world, wiring),
             domain=catalogue.domain,
             backends=wiring.all_of(world.plan.serving, "neg"),
             requests_per_minute=settings.requests_per_minute,
@@ -27,12 +29,16 @@ def edge(world: World, wiring: Wiring) -> GlobalLB:
             stale_seconds=settings.stale_seconds,
             durability=catalogue.durability,
         ),
-        world.options,
+        world.options("edge"),
     )
     wiring.publish("edge", made, EDGE)
     _budget(world, wiring)
     _observability(world, wiring)
     return made
+
+
+def _project(world: World, wiring: Wiring) -> pulumi.Input[str]:
+    return world.project(wiring.take("foundation", "project"), "edge")
 
 
 def _budget(world: World, wiring: Wiring) -> BurstBudget:
@@ -41,13 +47,13 @@ def _budget(world: World, wiring: Wiring) -> BurstBudget:
         "budget",
         BurstBudgetArgs(
             prefix=catalogue.prefix,
-            project=wiring.take("foundation", "project"),
+            project=_project(world, wiring),
             project_number=catalogue.project_number,
             billing_account=settings.billing_account,
             currency=settings.currency,
             monthly=settings.monthly,
         ),
-        world.options,
+        world.options("edge"),
     )
 
 
@@ -55,9 +61,9 @@ def _observability(world: World, wiring: Wiring) -> Observability:
     return Observability(
         "observability",
         ObservabilityArgs(
-            project=wiring.take("foundation", "project"),
+            project=_project(world, wiring),
             dashboards=dashboards(world.plan),
             alerts=alert_policies(world.plan),
         ),
-        world.options,
+        world.options("edge"),
     )

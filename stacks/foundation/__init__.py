@@ -17,7 +17,8 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
     made = Foundation(
         "foundation",
         FoundationArgs(
-            project=catalogue.project,
+            project=catalogue.project_of("foundation"),
+            other_projects=catalogue.projects_besides("foundation"),
             prefix=catalogue.prefix,
             services_range=catalogue.network.services,
             hubs=world.plan.hubs,
@@ -32,7 +33,7 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
                 durability=catalogue.durability,
             ),
         ),
-        world.options,
+        world.options("foundation"),
     )
     wiring.publish("foundation", made, FOUNDATION)
     return made

@@ -254,7 +254,7 @@ def test_an_environment_without_a_catalogue_names_those_there_are() -> None:
         load("pord")
     assert str(caught.value) == (
         "stacks/catalogue/pord.yaml:1: there is no catalogue of an environment 'pord': "
-        "use one of local, prod, or write this file."
+        "use one of local, prod, staging, or write this file."
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topology import Plan, load, make_plan, slices
@@ -41,6 +41,7 @@ def test_the_worlds_go_in_safe_waves(environment: str) -> None:
     assert waves(plan)[1].why == "canary"
 
 
+@settings(deadline=None)
 @given(data=st.data(), share=st.floats(0.01, 1))
 def test_any_part_of_the_world_goes_in_safe_waves(
     data: st.DataObject, share: float

@@ -1,0 +1,94 @@
+"""Staging: three regions and two projects, so nothing is wired to 15 or to one."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import recording
+
+from stacks import upstream
+from topology import load, slices
+
+BASE, OWN = "meridian-staging-base", "meridian-staging"
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[recording.Registration]:
+    return recording.record_world("staging")
+
+
+def provider_of(world: list[recording.Registration], urn: str) -> str:
+    (made,) = [r for r in world if r.urn == urn.rpartition("::")[0]]
+    return str(made.inputs["project"])
+
+
+def test_staging_declares_three_cells(whole: list[recording.Registration]) -> None:
+    tokens = Counter(r.token for r in whole)
+    assert tokens["gcp:cloudrunv2/service:Service"] == 3
+    assert tokens["meridian:index:RegionalCell"] == 3
+    assert tokens["pulumi:providers:gcp"] == 2
+
+
+def test_each_layer_is_declared_in_its_project(
+    whole: list[recording.Registration],
+) -> None:
+    found = {
+        r.token.removeprefix("gcp:"): provider_of(whole, r.provider)
+        for r in whole
+        if r.token.startswith("gcp:")
+    }
+    own = (
+        "cloudrunv2/service:Service",
+        "compute/backendService:BackendService",
+        "compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup",
+        "redis/instance:Instance",
+        "sql/databaseInstance:DatabaseInstance",
+        "billing/budget:Budget",
+    )
+    assert found["compute/network:Network"] == BASE
+    assert found["serviceaccount/account:Account"] == BASE
+    assert {found[token] for token in own} == {OWN}
+
+
+def test_subnets_lie_in_the_networks_project(
+    whole: list[recording.Registration],
+) -> None:
+    subnets = [r for r in whole if r.token.endswith(":Subnetwork")]
+    assert {r.inputs["project"] for r in subnets} == {BASE}
+    armor = next(r for r in whole if r.token.endswith(":SecurityPolicy"))
+    assert armor.inputs["project"] == OWN
+    buckets = {r.inputs["project"] for r in whole if r.token.endswith(":Bucket")}
+    assert buckets == {OWN}
+
+
+def test_apis_are_turned_on_in_every_project(
+    whole: list[recording.Registration],
+) -> None:
+    apis = Counter(
+        r.inputs.get("project")
+        for r in whole
+        if r.token == "gcp:projects/service:Service"
+    )
+    assert set(apis) == {None, OWN}
+    assert len(set(apis.values())) == 1
+
+
+def test_the_slices_of_staging_are_its_whole(
+    whole: list[recording.Registration],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def identity(registration: recording.Registration) -> str:
+        inputs = json.dumps(registration.inputs, sort_keys=True, default=repr)
+        return f"{registration.urn.split('::', 2)[2]} {inputs}"
+
+    monkeypatch.setenv(upstream.PLANNED, str(tmp_path))
+    parts: list[recording.Registration] = []
+    for piece in slices.sliced(load("staging")):
+        monitor = recording.RecordingMonitor()
+        parts += recording.record_slice(piece, "staging", monitor=monitor)
+        (tmp_path / f"{piece.name}.json").write_text(json.dumps(monitor.exports))
+    declared = [r for r in parts if not r.token.startswith("pulumi:")]
+    expected = [r for r in whole if not r.token.startswith("pulumi:")]
+    assert Counter(map(identity, declared)) == Counter(map(identity, expected))
