@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from topology import limits
 from topology.blocks import EventSettings
 from topology.trace import Model
 
+FORM = "%Y-%m-%dT%H:%MZ"
 BILLINGS = ("instance", "request")
 
 
@@ -71,6 +73,12 @@ def bill(model: Model, event: EventSettings) -> EventBill:
         network=_network(model, needs, event.hours),
         baseline_hour=model.value("price_month") / limits.HOURS_PER_MONTH,
     )
+
+
+def warm_from(event: EventSettings) -> str:
+    """When the extra instances must have been ordered, UTC."""
+    start = datetime.strptime(event.start, FORM)
+    return (start - timedelta(minutes=event.warm_minutes)).strftime(FORM)
 
 
 def _need(model: Model, event: EventSettings, region: str) -> RegionNeed:

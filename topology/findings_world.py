@@ -114,6 +114,14 @@ def _events(plan: "Plan") -> Iterator[Finding]:
     budget = plan.catalogue.budget
     for name, event in (plan.catalogue.events or {}).items():
         bill = events.bill(plan.model, event)
+        yield Finding(
+            level=Level.INFO,
+            code="event-plan",
+            place=WORLD,
+            message=f"has {bill.extra:,} more instances for {name} from "
+            f"{events.warm_from(event)} on, for {bill.hours:g} h",
+            remedy="order them by then; `meridian cost --event` has the price",
+        )
         short = [need for need in bill.regions if need.wanted > need.ceiling]
         for need in short:
             yield Finding(

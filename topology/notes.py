@@ -52,11 +52,12 @@ def _beside(line: str) -> str:
 
 
 def _above(lines: list[str], line: int) -> str:
+    """The comment right above; the head of the file is about the file."""
     comment: list[str] = []
     while line and lines[line - 1].lstrip().startswith("#"):
         line -= 1
         comment.insert(0, lines[line].lstrip().removeprefix("#").strip())
-    return " ".join(comment)
+    return " ".join(comment) if line else ""
 
 
 def _mark(comment: str) -> Mark:

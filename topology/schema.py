@@ -58,7 +58,7 @@ def _collect(kind: type, blocks: dict[str, Any]) -> None:
 
 
 def _record(kind: type) -> dict[str, Any]:
-    hints, notes = typing.get_type_hints(kind), _notes(kind)
+    hints, notes = typing.get_type_hints(kind), notes_of(kind)
     known = fields(typing.cast(Any, kind))
     return {
         "type": "object",
@@ -118,7 +118,7 @@ def _range(field: Field[Any]) -> dict[str, Any]:
 
 
 @cache
-def _notes(kind: type) -> dict[str, str]:
+def notes_of(kind: type) -> dict[str, str]:
     """The text under each attribute of a class, by attribute."""
     (body,) = ast.parse(inspect.getsource(kind)).body
     notes: dict[str, str] = {}

@@ -1,7 +1,7 @@
 """Waves: in which order a change goes from region to region, and why."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from topology import slices
 from topology.plan import Plan, RegionPlan
@@ -18,6 +18,8 @@ class Wave:
     """Why they go now, and together."""
     share: float
     """Share of the world's streams that they carry."""
+    bake_seconds: int = 0
+    """How long it is watched before the next begins."""
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -31,11 +33,13 @@ def waves(plan: Plan) -> tuple[Wave, ...]:
     A hub goes before the regions that copy it, and no wave holds two regions of which
     one is the other's first stand-in: one of them must be sound to take the traffic.
     """
-    return (
+    every = (
         Wave(slices=(slices.FOUNDATION,), why="every region stands on it", share=0.0),
         *_cells(plan),
         Wave(slices=(slices.EDGE,), why="it reads what every cell exports", share=0.0),
     )
+    bake = plan.catalogue.rollout.bake_seconds
+    return tuple(replace(wave, bake_seconds=bake) for wave in every)
 
 
 def blast_radius(plan: Plan, region: str) -> float:
