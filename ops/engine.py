@@ -135,7 +135,19 @@ def _follow(file: Path, process: subprocess.Popen[bytes]) -> Iterator[Json]:
 
 
 def _failure(command: list[str], output: str, errors: str) -> str:
-    """What the engine said, without its table of resources."""
+    """What the engine said, without its table of resources and without any state."""
     text = output[output.find("Diagnostics:") :] if "Diagnostics:" in output else output
+    if output.lstrip().startswith("{"):
+        text = _diagnostics(output)
     text = "\n".join(part.strip() for part in (text, errors) if part.strip())
     return f"pulumi {command[0]} failed:\n{text[-4000:]}"
+
+
+def _diagnostics(output: str) -> str:
+    """Errors in a JSON answer, each once; the rest of it is state."""
+    try:
+        said = json.loads(output).get("diagnostics") or ()
+    except ValueError:
+        return ""
+    errors = (d["message"].strip() for d in said if d.get("severity") == "error")
+    return "\n".join(dict.fromkeys(errors))

@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+import topology
 from ops import backend, inline, stack
 from ops.errors import BAD_INPUT, CommandError
 from ops.fleet import UP
@@ -99,6 +100,9 @@ def rehearse(
             if not (tree / "stacks" / "catalogue" / f"{environment}.yaml").exists():
                 text = f"{name} has no catalogue of {environment!r}"
                 raise CommandError(text, BAD_INPUT)
+        if head is None:
+            # Bad input is said at once; other revisions have readers of their own.
+            topology.load(environment)
         inline.warm()
         say(f"applying {base} to a scratch state")
         applied = Scratch(environment, home=home, tree=old)
