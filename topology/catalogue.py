@@ -32,6 +32,10 @@ PREFIX = r"[a-z][a-z0-9-]{0,11}"
 DOMAIN = r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}"
 
 
+SCHEMA_VERSION = 1
+"""Form of catalogue files that this release reads."""
+
+
 class Role(StrEnum):
     """Size class and database role of a region."""
 
@@ -95,6 +99,9 @@ class RegionSettings:
     """Hub whose primary takes this region's writes; required of a regional region."""
     replica_of: str | None = setting(default=None)
     """Hub whose database is copied here; the write hub when left out."""
+    failover: str | None = setting(default=None)
+    """Region that stands in first; the nearest when left out. The balancer knows only
+    the nearest: waves and findings go by this key, and clients that are told."""
     serving: bool = setting(default=True)
     """Whether the load balancer sends traffic here."""
     traffic_share: float | None = setting(default=None, minimum=0, maximum=1)
@@ -117,7 +124,7 @@ class RegionSettings:
 class Catalogue:
     """One environment: every number that the platform is made from."""
 
-    schema_version: int = setting(minimum=1, maximum=1)
+    schema_version: int = setting(minimum=SCHEMA_VERSION, maximum=SCHEMA_VERSION)
     """Version of this file's form."""
     environment: str = setting(pattern=r"[a-z][a-z0-9-]{0,19}")
     """Name of the world; the file's name."""
@@ -129,7 +136,7 @@ class Catalogue:
     """Its number; budgets and service agents are named by it."""
     prefix: str = setting(pattern=PREFIX)
     """Start of every physical name."""
-    domain: str = setting(pattern=DOMAIN)
+    domain: str = setting(pattern=DOMAIN, hint="a host name such as stream.example.com")
     """Name that clients connect to."""
     layout: Layout
     """Which stacks own the environment."""

@@ -1,12 +1,11 @@
 """Rules over several keys of a catalogue. Each reports place, value, limit, remedy."""
 
-import difflib
 import ipaddress
 import math
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from topology import capacity, facts, limits, names
+from topology import capacity, checks_world, facts, limits, names
 from topology.blocks import DatabaseEdition
 from topology.catalogue import Catalogue, Role
 from topology.errors import Problem
@@ -35,6 +34,7 @@ def check(
         reports += _shares(catalogue)
         reports += _instances(catalogue)
     reports += _partners(catalogue)
+    reports += checks_world.find(catalogue)
     reports += _names(catalogue)
     return [
         Problem(file=file, line=line_of(key), key=key, message=message, remedy=remedy)
@@ -95,12 +95,11 @@ def _regions(catalogue: Catalogue) -> Iterator[Report]:
         yield "regions", "no region is declared", "declare at least one hub"
     for name in catalogue.regions:
         if name not in known:
-            yield f"regions.{name}", "unknown region", _nearest(name, list(known))
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
+            yield (
+                f"regions.{name}",
+                "unknown region",
+                checks_world.nearest(name, list(known)),
+            )
 
 
 def _tiers(catalogue: Catalogue) -> Iterator[Report]:
@@ -248,11 +247,27 @@ def _partners(catalogue: Catalogue) -> Iterator[Report]:
         for key in ("hub", "replica_of"):
             partner = getattr(region, key)
             if partner is not None and partner not in hubs:
-                yield (
-                    f"{place}.{key}",
-                    f"{partner} is no hub of this catalogue",
-                    _nearest(partner, hubs),
-                )
+                yield f"{place}.{key}", *_no_hub(catalogue, name, key, hubs)
+
+
+def _no_hub(
+    catalogue: Catalogue, name: str, key: str, hubs: list[str]
+) -> tuple[str, str]:
+    """Why a region's partner is none: itself, a cycle, or no hub."""
+    partner = str(getattr(catalogue.regions[name], key))
+    if partner == name:
+        return f"{name} names itself", f"name {_one_of(hubs)}"
+    chain = [name]
+    while partner in catalogue.regions and partner not in chain:
+        chain.append(partner)
+        partner = str(getattr(catalogue.regions[partner], key))
+    if partner == name:
+        path = " -> ".join((*chain, name))
+        return f"{path} is a cycle, no database would be first", (
+            f"name {_one_of(hubs)} in one of them"
+        )
+    given = str(getattr(catalogue.regions[name], key))
+    return f"{given} is no hub of this catalogue", checks_world.nearest(given, hubs)
 
 
 def _one_of(hubs: list[str]) -> str:

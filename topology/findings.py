@@ -137,7 +137,7 @@ def _distance(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
     bound = plan.catalogue.objectives.failover_ms
     if region.failover_ms is None:
         yield Finding(
-            level=Level.WARNING,
+            level=Level.ERROR,
             code="failover-none",
             place=region.name,
             message="has no other serving region to fail over to",

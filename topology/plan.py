@@ -255,7 +255,9 @@ def _region(model: Model, name: str) -> RegionPlan:
     settings = model.catalogue.regions[name]
     place = facts.places()[name]
     serving = [n for n, region in model.catalogue.regions.items() if region.serving]
-    failover = facts.nearest(name, serving)
+    first = settings.failover
+    others = [other for other in facts.nearest(name, serving) if other != first]
+    failover = [first, *others] if first else others
     trip = facts.round_trips()[name, failover[0]] if failover else None
     figures: dict[str, Any] = {key: model.value(key, name) for key in FIGURES}
     return RegionPlan(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from topology.catalogue import Catalogue
+from topology.catalogue import SCHEMA_VERSION, Catalogue
 from topology.checks import check
 from topology.errors import CatalogueError, Problem
 
@@ -113,7 +113,33 @@ class _Binder:
                 1, "", "the file is empty", "copy stacks/catalogue/local.yaml and edit"
             )
             return None
+        if self.other_version(node):
+            return None
         return typing.cast("Catalogue | None", self.record(Catalogue, node, ""))
+
+    def other_version(self, node: yaml.Node) -> bool:
+        """Whether the file is of another form; then nothing else is worth saying."""
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        for key, value in pairs:
+            found = _scalar(value)
+            if key.value != "schema_version" or type(found) is not int:
+                continue
+            if found == SCHEMA_VERSION:
+                return False
+            newer = found > SCHEMA_VERSION
+            self.report(
+                _line(key),
+                "schema_version",
+                f"version {found} is not {SCHEMA_VERSION}, the form that this release "
+                "reads",
+                f"use the release that wrote it, there is no migration {found} -> "
+                f"{SCHEMA_VERSION}"
+                if newer
+                else f"there is no migration {found} -> {SCHEMA_VERSION}: version 1 is "
+                "the first, copy stacks/catalogue/local.yaml",
+            )
+            return True
+        return False
 
     def record(self, kind: type, node: yaml.Node, path: str) -> Any:
         """A mapping node as a record; None when a key is missing or wrong."""

@@ -181,7 +181,7 @@ class At:
         if getattr(region, name, None) is not None:
             return self.key(f"regions.{self.place}.{name}")
         tier = self.catalogue.tiers[region.tier]
-        if getattr(tier, name) is None:
+        if getattr(tier, name, None) is None:
             return None
         return self.key(f"tiers.{region.tier}.{name}")
 

@@ -49,6 +49,7 @@ CHOSEN: Mapping[str, Any] = {
     "events.*.regions.*": 20.0,
     "regions.*.cidr": "100.80.32.0/20",
     "regions.*.hub": "europe-west1",
+    "regions.*.failover": "europe-west1",
     "regions.*.replica_of": "europe-west1",
     "regions.*.project": "other-project",
     "regions.*.traffic_share": 0.5,

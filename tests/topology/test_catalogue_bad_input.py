@@ -264,6 +264,126 @@ def test_a_file_that_is_not_utf8_names_the_byte(tmp_path: Path) -> None:
         load("odd", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("partner", "rest"),
+    [
+        ("us-east1", "us-east1 fails over to itself: name {others}."),
+        ("us-east9", "us-east9 is no region of this catalogue: did you mean us-west1?"),
+    ],
+)
+def test_a_region_fails_over_to_another_that_there_is(partner: str, rest: str) -> None:
+    text, line = edited(
+        "    cidr: 100.80.0.0/20", f"    cidr: 100.80.0.0/20\n    failover: {partner}"
+    )
+    others = " or ".join(n for n in load("prod").regions if n != "us-east1")
+    assert complaint(text) == (
+        f"{FILE}:{line + 1}: regions.us-east1.failover: {rest.format(others=others)}"
+    )
+
+
+def test_a_region_that_does_not_serve_stands_in_for_nobody() -> None:
+    text, line = edited(
+        "    cidr: 100.80.0.0/20",
+        "    cidr: 100.80.0.0/20\n    failover: europe-west1",
+    )
+    text = text.replace(
+        "    cidr: 100.65.0.0/16", "    cidr: 100.65.0.0/16\n    serving: false"
+    )
+    told = complaint(text)
+    assert (
+        ": regions.us-east1.failover: europe-west1 does not serve, so it stands in "
+        in told
+    )
+
+
+def test_regions_may_fail_over_to_each_other() -> None:
+    text = PROD.replace(
+        "    cidr: 100.80.0.0/20", "    cidr: 100.80.0.0/20\n    failover: us-central1"
+    ).replace(
+        "    cidr: 100.64.0.0/16", "    cidr: 100.64.0.0/16\n    failover: us-east1"
+    )
+    catalogue = read(text, FILE)
+    assert catalogue.regions["us-central1"].failover == "us-east1"
+
+
+def test_a_cycle_among_replicas_is_told_as_one() -> None:
+    text = PROD.replace(
+        "    cidr: 100.80.0.0/20", "    cidr: 100.80.0.0/20\n    replica_of: us-west1"
+    ).replace(
+        "    cidr: 100.80.16.0/20", "    cidr: 100.80.16.0/20\n    replica_of: us-east1"
+    )
+    line = line_of(text, "replica_of: us-west1")
+    assert complaint(text).splitlines()[0] == (
+        f"{FILE}:{line}: regions.us-east1.replica_of: us-east1 -> us-west1 -> us-east1 "
+        "is a cycle, no database would be first: name us-central1 or europe-west1 or "
+        "asia-northeast1 or asia-southeast1 or southamerica-east1 in one of them."
+    )
+
+
+def test_a_region_that_copies_itself_is_refused() -> None:
+    text, line = edited(
+        "    cidr: 100.80.0.0/20", "    cidr: 100.80.0.0/20\n    replica_of: us-east1"
+    )
+    assert complaint(text) == (
+        f"{FILE}:{line + 1}: regions.us-east1.replica_of: us-east1 names itself: name "
+        "us-central1 or europe-west1 or asia-northeast1 or asia-southeast1 or "
+        "southamerica-east1."
+    )
+
+
+def test_a_budget_of_nothing_is_refused() -> None:
+    text, line = edited("monthly: 5_000_000", "monthly: 0")
+    assert complaint(text) == (
+        f"{FILE}:{line}: budget.monthly: 0 units of the currency is below the limit of "
+        "1: use 1 or more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        (2, "use the release that wrote it, there is no migration 2 -> 1."),
+        (0, "there is no migration 0 -> 1: version 1 is the first, copy "
+         "stacks/catalogue/local.yaml."),
+    ],
+)  # fmt: skip
+def test_another_schema_version_names_the_migration(version: int, remedy: str) -> None:
+    text, line = edited("schema_version: 1", f"schema_version: {version}")
+    text = text.replace("concurrency: 100 ", "concurency: 100 ")
+    assert complaint(text) == (
+        f"{FILE}:{line}: schema_version: version {version} is not 1, the form that "
+        f"this release reads: {remedy}"
+    )
+
+
+def test_a_canary_must_be_a_region() -> None:
+    text, line = edited("rollout:\n", "rollout:\n  canary: us-central9\n")
+    assert complaint(text) == (
+        f"{FILE}:{line + 1}: rollout.canary: us-central9 is no region of this "
+        "catalogue: did you mean us-central1?"
+    )
+
+
+def test_an_event_on_a_day_that_is_none_is_refused() -> None:
+    text, line = edited("start: 2026-07-19T18:00Z", "start: 2026-02-31T18:00Z")
+    assert complaint(text) == (
+        f"{FILE}:{line}: events.world-cup-final.start: 2026-02-31T18:00Z is no day of "
+        "the calendar: write a date and time in UTC, such as 2026-07-19T18:00Z."
+    )
+
+
+def test_a_pooler_needs_the_edition_that_has_one() -> None:
+    text, line = edited(
+        "  primary_connections: 2",
+        "  pooled_connections: 500\n  primary_connections: 2",
+    )
+    assert complaint(text) == (
+        f"{FILE}:{line}: database.pooled_connections: 500 given, but Google's pooler "
+        "takes edition ENTERPRISE_PLUS and not ENTERPRISE: set database.edition to "
+        "ENTERPRISE_PLUS, or delete the key."
+    )
+
+
 MUTATIONS: list[Callable[[str], str]] = [
     lambda text: text[: len(text) // 2],
     lambda text: text.replace(":", "", 40),
