@@ -6,8 +6,9 @@ From nothing: a temporary clone's whole world, until 15 of 15 regions answer, fi
 primaries and ten replicas streaming, seventeen stacks; over `pulumi up` of the same
 resources in one stack with a provider that echoes (`benchmarks/echo.py`) and no
 processes. With nothing to do: the same two commands again. Both sides skip
-checkpoints. The world is taken down after every pair, and both sides wait `settle` seconds: ext4 goes round inodes that were freed within the last minute, so
-that making a file costs 0.7 ms instead of 0.05 (`--settle 0` measures that case too).
+checkpoints. The world is taken down after every pair, and both sides wait `settle`
+seconds: ext4 goes round inodes that were freed within the last minute, so that making a
+file costs 0.7 ms instead of 0.05 (`--settle 0` measures that case too).
 
 Measured 2026-11-24 on 2 cores shared with other worlds and tests (load 3 to 15),
 `--pairs 2 --settle 66`: from nothing 20.6 s over 14.3 s, 1.44x (pairs 1.48 and 1.40);
