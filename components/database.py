@@ -11,6 +11,12 @@ from topology.catalogue import Durability
 
 PORT = 5432
 
+POOLER_PORT = 6432
+"""Google's pooler; clients that use it share its connections to the server."""
+
+CPU_PER_POOLER = 4
+"""vCPU for each pooler of a server; each keeps pools of its own."""
+
 OWNER_ROLE = "cloudsqlsuperuser"
 """Owns every database of Cloud SQL; since PostgreSQL 15 nobody else creates tables."""
 
@@ -49,6 +55,8 @@ class DatabaseArgs:
     """Addresses of the service accounts that may log in, by a stable name."""
     owner: str
     """Which of them makes the tables."""
+    pooled_connections: int | None = None
+    """Server connections that Google's pooler keeps; no pooler when left out."""
     primary: pulumi.Input[str] | None = None
     """Instance name of the primary; makes this a read replica."""
     durability: Durability | None = None
@@ -87,15 +95,16 @@ class Database(Component):
         )
         inside = [] if args.primary is not None else self._contents(args, server)
         self.instance = server.name
+        port = PORT if args.pooled_connections is None else POOLER_PORT
         self.endpoint = after(
-            server.private_ip_address.apply(lambda host: f"{host}:{PORT}"), inside
+            server.private_ip_address.apply(lambda host: f"{host}:{port}"), inside
         )
         self.finish()
 
     def _settings(self, args: DatabaseArgs, guard: Protection) -> Block:
         flags = {**args.flags, "cloudsql.iam_authentication": "on"}
         settings: Block = {
-            "tier": f"db-custom-{args.cpu}-{args.memory_gib * 1024}",
+            "tier": _tier(args),
             "edition": args.edition,
             "availability_type": "REGIONAL" if args.primary is None else "ZONAL",
             "disk_type": "PD_SSD",
@@ -114,6 +123,8 @@ class Database(Component):
         }
         if args.primary is None:
             settings["backup_configuration"] = self._backups(args)
+        if args.pooled_connections is not None:
+            settings["connection_pool_configs"] = [_pooler(args)]
         return settings
 
     def _backups(self, args: DatabaseArgs) -> Block:
@@ -154,6 +165,23 @@ class Database(Component):
             for key, email in args.users.items()
         ]
         return made
+
+
+def _tier(args: DatabaseArgs) -> str:
+    """ENTERPRISE takes any shape, ENTERPRISE_PLUS those of its own: 8 GiB a vCPU."""
+    if args.edition == "ENTERPRISE_PLUS":
+        return f"db-perf-optimized-N-{args.cpu}"
+    return f"db-custom-{args.cpu}-{args.memory_gib * 1024}"
+
+
+def _pooler(args: DatabaseArgs) -> Block:
+    """One pool for each user in each pooler: together what the server may spare."""
+    pools = len(args.users) * max(1, args.cpu // CPU_PER_POOLER)
+    size = max(1, (args.pooled_connections or 0) // pools)
+    return {
+        "connection_pooling_enabled": True,
+        "flags": [{"name": "max_pool_size", "value": str(size)}],
+    }
 
 
 def database_user(email: str) -> str:

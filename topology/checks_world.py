@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterator
 from datetime import datetime
 
+from topology import limits
+from topology.blocks import DatabaseEdition
 from topology.catalogue import Catalogue
 from topology.events import FORM
 
@@ -16,6 +18,29 @@ def find(catalogue: Catalogue) -> Iterator[Report]:
     yield from _failover(catalogue)
     yield from _canary(catalogue)
     yield from _events(catalogue)
+    yield from _plus(catalogue)
+
+
+def _plus(catalogue: Catalogue) -> Iterator[Report]:
+    """ENTERPRISE_PLUS has fixed shapes; another is refused when it is created."""
+    if catalogue.database.edition is not DatabaseEdition.ENTERPRISE_PLUS:
+        return
+    for role, tier in catalogue.tiers.items():
+        cpu, memory = tier.database_cpu, tier.database_memory_gib
+        wanted = cpu * limits.PLUS_GIB_PER_VCPU
+        if cpu not in limits.PLUS_CPU_CHOICES:
+            allowed = ", ".join(str(choice) for choice in limits.PLUS_CPU_CHOICES)
+            yield (
+                f"tiers.{role}.database_cpu",
+                f"{cpu} vCPU is no shape of ENTERPRISE_PLUS",
+                f"use one of {allowed}",
+            )
+        elif memory != wanted:
+            yield (
+                f"tiers.{role}.database_memory_gib",
+                f"{memory} GiB is no shape of ENTERPRISE_PLUS with {cpu} vCPU",
+                f"use {wanted}",
+            )
 
 
 def _failover(catalogue: Catalogue) -> Iterator[Report]:

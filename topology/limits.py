@@ -31,6 +31,13 @@ SUBNET_RESERVED = 4
 REPLICAS_PER_PRIMARY = 10
 """Read replicas of one Cloud SQL primary. Google, Cloud SQL quotas, 2026-11."""
 
+PLUS_GIB_PER_VCPU = 8
+"""Memory of a vCPU in the shapes of ENTERPRISE_PLUS. Google, Cloud SQL machine
+series, 2026-11."""
+
+PLUS_CPU_CHOICES = (2, 4, 8, 16, 32, 48, 64, 80, 96, 128)
+"""vCPU of those shapes. Google, Cloud SQL machine series N2, 2026-11."""
+
 SQL_NAME = 98
 """Length of `project:instance`. Google, Cloud SQL instance settings, 2026-11."""
 

@@ -106,6 +106,7 @@ def _database(
         disk_gib=shape.disk_gib,
         database=settings.name,
         flags={"max_connections": str(settings.max_connections)},
+        pooled_connections=settings.pooled_connections,
         backup_hour_utc=settings.backup_hour_utc,
         backups_kept=settings.backups_kept,
         log_days=settings.log_days,

@@ -1,5 +1,6 @@
 """Staging: three regions and two projects, so nothing is wired to 15 or to one."""
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -92,3 +93,21 @@ def test_the_slices_of_staging_are_its_whole(
     declared = [r for r in parts if not r.token.startswith("pulumi:")]
     expected = [r for r in whole if not r.token.startswith("pulumi:")]
     assert Counter(map(identity, declared)) == Counter(map(identity, expected))
+
+
+def test_a_pooler_stands_before_every_server(declare: recording.Declare) -> None:
+    catalogue = load("prod-granted", recording.ROOT / "tests" / "data")
+    kept = ("us-central1", "us-east1")
+    regions = {name: catalogue.regions[name] for name in kept}
+    world = declare(dataclasses.replace(catalogue, regions=regions))
+    servers = [r for r in world if r.token.endswith(":DatabaseInstance")]
+    tiers = {r.inputs["settings"]["tier"] for r in servers}
+    assert tiers == {"db-perf-optimized-N-4", "db-perf-optimized-N-2"}
+    for server in servers:
+        (pool,) = server.inputs["settings"]["connectionPoolConfigs"]
+        # 800 for two users of one pooler.
+        assert pool["flags"] == [{"name": "max_pool_size", "value": "400"}]
+    service = next(r for r in world if r.token.endswith("v2/service:Service"))
+    (container,) = service.inputs["template"]["containers"]
+    values = {env["name"]: env.get("value") for env in container["envs"]}
+    assert values["DATABASE_PRIMARY"].endswith(":6432")

@@ -384,6 +384,17 @@ def test_a_pooler_needs_the_edition_that_has_one() -> None:
     )
 
 
+def test_enterprise_plus_has_shapes_of_its_own() -> None:
+    text, _ = edited("edition: ENTERPRISE ", "edition: ENTERPRISE_PLUS ")
+    lines = complaint(text).splitlines()
+    place = line_of(text, "database_memory_gib: 16")
+    assert lines[0] == (
+        f"{FILE}:{place}: tiers.hub.database_memory_gib: 16 GiB is no shape of "
+        "ENTERPRISE_PLUS with 4 vCPU: use 32."
+    )
+    assert len(lines) == 2
+
+
 MUTATIONS: list[Callable[[str], str]] = [
     lambda text: text[: len(text) // 2],
     lambda text: text.replace(":", "", 40),

@@ -105,7 +105,7 @@ def test_only_what_findings_ask_for_differs_from_production() -> None:
     granted, prod = load("prod-granted", GRANTED), load("prod")
     keys = {f.name for f in dataclasses.fields(prod)}
     differ = {key for key in keys if getattr(granted, key) != getattr(prod, key)}
-    assert differ == {"environment", "image", "database", "budget", "quota"}
+    assert differ == {"environment", "image", "database", "budget", "quota", "tiers"}
 
 
 def test_quota_alone_is_a_request_not_an_impossibility() -> None:
