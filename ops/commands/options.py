@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-Env = Annotated[str, typer.Option("--env", help="Environment: prod or local.")]
+Env = Annotated[str, typer.Option("--env", help="Environment: prod, staging or local.")]
 Region = Annotated[
     str | None, typer.Option("--region", help="Region whose front door is used.")
 ]
@@ -27,3 +27,13 @@ def console(to_stderr: bool = False) -> Any:
     made = Console(stderr=to_stderr, highlight=False)
     # A pipe has no width: lines must not be broken for one.
     return made if made.is_terminal else Console(stderr=to_stderr, width=WIDE)
+
+
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept", help="Accept a finding: its code, or code@region; repeatable."
+    ),
+]
+Reason = Annotated[str | None, typer.Option(help="Why it is accepted.")]
+Until = Annotated[str | None, typer.Option(help="Last day of it, YYYY-MM-DD.")]
