@@ -10,7 +10,17 @@ from typing import Any
 from rich.console import Console
 
 import topology
-from ops import backend, engine, fleet, gate, preview, records, stack, world
+from ops import (
+    acceptances,
+    backend,
+    engine,
+    fleet,
+    gate,
+    preview,
+    records,
+    stack,
+    world,
+)
 from ops.errors import BAD_INPUT, DIFFERENT, CommandError
 from ops.inline import OnEvent, Result
 from topology import Plan, slices
@@ -97,6 +107,7 @@ def run(options: Options, console: Console) -> Json:
     progress = world.Progress(console, quiet=True)
     catalogue = topology.load("local")
     plan = topology.make_plan(catalogue)
+    acceptances.refuse(plan)
     with world.one_at_a_time():
         fleet.refuse_other_layout(catalogue)
         retired = _retired(catalogue, options.retire)
@@ -110,6 +121,7 @@ def run(options: Options, console: Console) -> Json:
         _expected(found["hash"], options.expect)
         before = records.unfinished("local") if options.resume else None
         record = records.begin("local", found["hash"])
+        record.accepted = [each.to_json() for each in acceptances.known("local")]
         skipped = _finished(before, record)
         job = _Job(plan, record, options, say, progress.event)
         for number, wave in enumerate(schedule(plan, options.regions)):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from ops import engine
+from ops import acceptances, engine
 from ops.errors import CommandError
 from ops.paths import ROOT, WORK, relative
 from ops.stack import ORGANIZATION, Stack
@@ -39,6 +39,10 @@ def prepare(target: Stack, digest: str | None = None) -> None:
     content = yaml.safe_load(committed.read_text()) if committed.exists() else {}
     content["encryptionsalt"] = target.salt.read_text()
     content.setdefault("config", {})
+    accepted = acceptances.known(target.environment)
+    if accepted:
+        listed = json.dumps([each.to_json() for each in accepted])
+        content["config"]["meridian:accepted"] = listed
     if target.environment == "local":
         content["config"]["meridian:imageDigest"] = digest or tree_digest()
     target.config.write_text(yaml.safe_dump(content))

@@ -23,7 +23,7 @@ import topology
 from localcloud.errors import WorldError
 from localcloud.version import code_version
 from localcloud.world import World, open_world
-from ops import engine, fleet, records, stack
+from ops import acceptances, engine, fleet, records, stack
 from ops.errors import CommandError
 from ops.orphans import end_orphans
 from ops.paths import ROOT, WORK
@@ -128,6 +128,7 @@ def one_at_a_time() -> Iterator[None]:
 def up(console: Console) -> Json:
     """Apply the local world and wait until every region answers; its status."""
     catalogue = topology.load("local")
+    acceptances.refuse(topology.make_plan(catalogue))
     with one_at_a_time():
         fleet.refuse_other_layout(catalogue)
         end_orphans()

@@ -1,9 +1,11 @@
 """What every program stands on: catalogue, plan, provider, and what stands against."""
 
 import dataclasses
+import datetime
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import pulumi
 import pulumi_gcp
 
 from topology import Catalogue, CatalogueError, Plan, load, make_plan
+from topology.acceptance import Acceptance, acceptance, standing
 from topology.blocks import DIGEST
 from topology.catalogue import Layout
-from topology.findings import Finding, Level, fold
+from topology.findings import Finding, fold
 
 CATALOGUES = "MERIDIAN_CATALOGUES"
 """Folder of catalogues in place of the clone's: `meridian apply` rolls back by it."""
@@ -77,7 +80,7 @@ def open_world(
         made = _providers(catalogue, layer, region, access_token=REHEARSAL)
         return World(plan=plan, providers=made)
     guard(catalogue, form, pulumi.runtime.is_dry_run())
-    report(plan.findings, pulumi.runtime.is_dry_run())
+    report(plan.findings, pulumi.runtime.is_dry_run(), accepted(config))
     return World(plan=plan, providers=_providers(catalogue, layer, region))
 
 
@@ -156,9 +159,25 @@ def guard(catalogue: Catalogue, form: Layout, dry_run: bool) -> None:
     pulumi.log.warn(reason)
 
 
-def report(findings: tuple[Finding, ...], dry_run: bool) -> None:
-    """Warn of errors in a preview, refuse them in an `up`."""
-    errors = [finding for finding in findings if finding.level is Level.ERROR]
+def accepted(config: pulumi.Config) -> list[Acceptance]:
+    """Acceptances in the stack's configuration; those that count become an output."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    try:
+        given = json.loads(config.get("accepted") or "[]")
+        found = [acceptance(each, today) for each in given]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"meridian:accepted: {error}") from error
+    if found:
+        pulumi.export("accepted", [each.to_json() for each in found])
+    return found
+
+
+def report(
+    findings: tuple[Finding, ...], dry_run: bool, excused: Sequence[Acceptance] = ()
+) -> None:
+    """Warn of errors in a preview, refuse them in an `up` unless accepted."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    errors = standing(findings, excused, today)
     if not errors:
         return
     listed = "\n".join(f"  {line}" for line in fold(errors))

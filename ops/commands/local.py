@@ -7,17 +7,23 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import AsJson, console, show
+from ops.commands.options import Accept, AsJson, Reason, Until, console, show
 from ops.errors import BAD_INPUT, CommandError
 
 group = typer.Typer()
 
 
 @group.command()
-def up(as_json: AsJson = False) -> None:
+def up(
+    accept: Accept = None,
+    reason: Reason = None,
+    until: Until = None,
+    as_json: AsJson = False,
+) -> None:
     """Bring the local world up, or to what the catalogue says now."""
-    from ops import model, world
+    from ops import acceptances, model, world
 
+    acceptances.add("local", accept or (), reason, until)
     model.check("local")
     status = world.up(console(to_stderr=as_json))
     if as_json:

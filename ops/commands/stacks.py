@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.commands.options import AsJson, Env, console, show
+from ops.commands.options import (
+    Accept,
+    AsJson,
+    Env,
+    Reason,
+    Until,
+    console,
+    show,
+)
 from ops.errors import BAD_INPUT, DIFFERENT, CommandError
 from topology import slices
 
@@ -89,18 +97,23 @@ def apply(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where a stopped run ended.")
     ] = False,
+    accept: Accept = None,
+    reason: Reason = None,
+    until: Until = None,
     env: Env = "local",
     as_json: AsJson = False,
 ) -> None:
     """Apply in waves: dependencies first, then by blast radius; each wave is watched,
     and rolled back when it is not sound.
     """
+    from ops import acceptances
     from ops import apply as applying
 
     if dry_run:
         _order(applying.order(env, regions or ()), as_json)
         return
     applying.refuse_foreign(env)
+    acceptances.add(env, accept or (), reason, until)
     options = applying.Options(
         regions=regions or (),
         only=wave,

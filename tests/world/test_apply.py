@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import subprocess
 from collections.abc import Iterator
@@ -144,3 +145,25 @@ def test_one_cell_alone_is_previewed_on_what_stands(clone: Clone) -> None:
         check=False,
     )
     assert output.stdout == "" or "not a git repository" in output.stderr
+
+
+def test_a_finding_refuses_until_it_is_accepted_with_a_reason(
+    clone: Clone, catalogue: Path, kept: str
+) -> None:
+    small = re.sub(r"(^quota:\n  vcpu: )\d+", r"\g<1>1", kept, count=1, flags=re.M)
+    assert small != kept
+    catalogue.write_text(small)
+    for command in ("up", "apply"):
+        refused = clone.run(command, code=3)
+        assert "nothing was changed" in refused.stderr
+        assert "[quota-cpu]" in refused.stderr
+    alone = clone.run("up", "--accept", "quota-cpu", code=2)
+    assert "an acceptance needs reason, until" in alone.stderr
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    why = ("--reason", "a test", "--until", day)
+    clone.run("up", "--accept", "quota-cpu", *why)
+    state = clone.states()["meridian-cell/local.us-east1"]["checkpoint"]["latest"]
+    (stack,) = [r for r in state["resources"] if r["type"] == "pulumi:pulumi:Stack"]
+    (accepted,) = stack["outputs"]["accepted"]
+    assert (accepted["finding"], accepted["reason"]) == ("quota-cpu", "a test")
+    (clone.root / ".meridian" / "accepted" / "local.json").unlink()
