@@ -42,6 +42,9 @@ APART = (
 """What a region plan says besides the cell: a new neighbour does not make it stale.
 Counts of connections are left out for the same reason."""
 
+MODEL_ONLY = ("bytes_per_stream", "runtime_mib", "queries_per_instance", "snapshot_gib")
+"""Keys of those blocks that a cell is sized and priced by, and that are not in it."""
+
 LENGTH = 12
 """Hexadecimal digits: 48 bits tell a catalogue's few revisions apart."""
 
@@ -51,7 +54,7 @@ def revision(plan: Plan, region: str) -> str:
 
     A cell exports it; the edge works it out again and knows a stale cell by it.
     """
-    content = {name: getattr(plan.catalogue, name) for name in BLOCKS}
+    content = {name: _block(getattr(plan.catalogue, name)) for name in BLOCKS}
     content["traffic"] = plan.catalogue.traffic.streams_per_connection
     content["hubs"] = plan.hubs
     own = dataclasses.asdict(plan.regions[region])
@@ -61,6 +64,13 @@ def revision(plan: Plan, region: str) -> str:
     content["region"] = {k: v for k, v in own.items() if k not in APART}
     text = json.dumps(content, default=_plain, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def _block(value: object) -> object:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    kept = dataclasses.asdict(value)
+    return {key: inner for key, inner in kept.items() if key not in MODEL_ONLY}
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,7 @@ from topology.peer import judge
 from topology.plan import FIGURES
 from topology.quantities import registry
 from topology.reader import ROOT
+from topology.revision import revision
 from topology.trace import WORLD, Per, walk
 
 GRANTED = ROOT / "tests" / "data"
@@ -203,3 +204,13 @@ def test_commands_end_as_they_should(
     assert answer.exit_code == code, answer.output
     if "--json" in arguments:
         json.loads(answer.output)
+
+
+def test_assumptions_of_the_model_make_no_cell_stale() -> None:
+    catalogue = load("local")
+    service = dataclasses.replace(catalogue.service, bytes_per_stream=8192)
+    other = dataclasses.replace(catalogue, service=service)
+    before, after = (
+        revision(make_plan(made), "us-east1") for made in (catalogue, other)
+    )
+    assert before == after
