@@ -87,7 +87,7 @@ class ServiceSettings:
         minimum=1, maximum=3600, unit="s", source=RUN
     )
     """Longest life of a connection."""
-    bytes_per_stream: int = setting(default=4096, minimum=1, unit="bytes")
+    bytes_per_stream: int = setting(default=4169, minimum=1, unit="bytes")
     """Memory that a standing query takes in its instance."""
     runtime_mib: int = setting(default=128, minimum=1, unit="MiB")
     """Memory of an instance before it holds any data."""
