@@ -16,7 +16,10 @@ trace       quantities that keep what they were made from
 quantities  every output of the model: demand, instances, data, cost
 findings    what the plan cannot do, said before anything is created
 plan        all of it together, JSON-able
-schema      the JSON schema that editors use
+verdict     possible, after which requests, or why not
+explain     a figure as the tree of what it was made from; notes: the file's comments
+bill        the month as lines; events, what_if and peer price other cases
+schema      the JSON schema that editors use; parameters: the reference page
 """
 
 from topology.catalogue import Catalogue, Durability, ScalingOwner
