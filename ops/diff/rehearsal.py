@@ -10,7 +10,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,10 +106,10 @@ def rehearse(
         inline.warm()
         say(f"applying {base} to a scratch state")
         applied = Scratch(environment, home=home, tree=old)
-        _run(applied, UP)
-        before = _unprotected(applied)
+        run(applied, UP)
+        before = unprotected(applied)
         say(f"previewing {head or WORKING_TREE} on it")
-        text = _run(Scratch(environment, home=home, tree=new), COMMAND)
+        text = run(Scratch(environment, home=home, tree=new), COMMAND)
         yield Rehearsal(
             base=base,
             head=head or WORKING_TREE,
@@ -119,7 +119,7 @@ def rehearse(
         )
 
 
-def _unprotected(target: Stack) -> list[Json]:
+def unprotected(target: Stack) -> list[Json]:
     """Take the protection out of a scratch state, or the engine would stop at the first
     protected resource; the resources as they were.
     """
@@ -158,7 +158,9 @@ def _git(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _run(target: Scratch, command: tuple[str, ...]) -> str:
+def run(
+    target: Scratch, command: tuple[str, ...], more: Mapping[str, str] | None = None
+) -> str:
     """One run of the engine over the scratch stack."""
     _prepare(target)
     extra = {
@@ -167,6 +169,7 @@ def _run(target: Scratch, command: tuple[str, ...]) -> str:
         "PULUMI_BACKEND_URL": f"file://{target.home / 'state'}",
         "PULUMI_CONFIG_PASSPHRASE": NAME,
         "PULUMI_CONFIG_PASSPHRASE_FILE": "",
+        **(more or {}),
     }
     with inline.Pool(1) as pool:
         task = inline.Task(
