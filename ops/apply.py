@@ -21,7 +21,7 @@ from ops import (
     stack,
     world,
 )
-from ops.errors import BAD_INPUT, DIFFERENT, CommandError
+from ops.errors import BAD_INPUT, DIFFERENT, FINDINGS, CommandError
 from ops.inline import OnEvent, Result
 from topology import Plan, slices
 from topology.waves import Wave, waves
@@ -119,6 +119,7 @@ def run(options: Options, console: Console) -> Json:
         say("previewing what would change")
         found = preview.preview("local", live=False)
         _expected(found["hash"], options.expect)
+        _obeyed(found["policy"])
         before = records.unfinished("local") if options.resume else None
         record = records.begin("local", found["hash"])
         record.accepted = [each.to_json() for each in acceptances.known("local")]
@@ -152,6 +153,22 @@ def _expected(found: str, wanted: str | None) -> None:
             "`meridian preview`, have it approved, and apply with its hash",
             DIFFERENT,
         )
+
+
+def _obeyed(policy: Json) -> None:
+    """Nothing is applied that a mandatory rule refuses."""
+    if not policy["refused"]:
+        return
+    listed = "\n".join(
+        f"  {v['message']} [{v['rule']}]"
+        for v in policy["violations"]
+        if v["level"] == "mandatory"
+    )
+    raise CommandError(
+        "mandatory rules are broken; nothing was applied. Follow the remedies, or add "
+        f"an exemption with reason and end:\n{listed}",
+        FINDINGS,
+    )
 
 
 def _finished(before: records.Record | None, now: records.Record) -> list[list[str]]:

@@ -16,6 +16,7 @@ from ops import backend, engine, fleet, inline, records, stack
 from ops.engine import PLUGIN
 from ops.errors import BAD_INPUT, CommandError
 from ops.paths import ROOT, WORK
+from policy.record import Record, from_preview
 from topology import slices
 
 Json = dict[str, Any]
@@ -43,12 +44,26 @@ def preview(
         else _sliced(catalogue, pieces, live=live)
     )
     summary = Counter(step["op"] for step in made["steps"])
+    broken = _policy(environment, made.pop("records"))
     return {
         "environment": environment,
         "provider": "google" if live else "local",
         **made,
         "summary": dict(sorted(summary.items())),
         "hash": plan_hash(made["steps"]),
+        "policy": broken,
+    }
+
+
+def _policy(environment: str, records: list[Record]) -> Json:
+    """Rules that the planned resources break, exemptions applied."""
+    from ops import policy
+
+    judged = policy.judge(environment, records)
+    found = policy.answer(environment, records, judged)
+    return {
+        "violations": found["violations"],
+        "refused": policy.code(judged) != 0,
     }
 
 
@@ -82,7 +97,12 @@ def _whole(environment: str, *, live: bool) -> Json:
     backend.prepare(target)
     extra = {} if live else QUIET
     text = engine.run(target, list(COMMAND), offline=not live, extra=extra)
-    return {"steps": steps_of(text), "diagnostics": _diagnostics(json.loads(text))}
+    plan = json.loads(text)
+    return {
+        "steps": steps(plan),
+        "diagnostics": _diagnostics(plan),
+        "records": from_preview(plan),
+    }
 
 
 def _sliced(
@@ -115,6 +135,7 @@ def _sliced(
         "wiring": "planned" if planned else "live",
         "steps": [step for answer in shown for step in answer["steps"]],
         "diagnostics": _each_once(d for a in shown for d in a["diagnostics"]),
+        "records": [record for answer in shown for record in answer["records"]],
     }
 
 
@@ -155,10 +176,11 @@ def _destroyed(target: stack.Stack) -> Json:
 
 
 def _answer(target: stack.Stack, output: str) -> Json:
-    where = {"slice": target.piece.name}
+    where, plan = {"slice": target.piece.name}, json.loads(output)
     return {
-        "steps": [where | step for step in steps_of(output)],
-        "diagnostics": [where | d for d in _diagnostics(json.loads(output))],
+        "steps": [where | step for step in steps(plan)],
+        "diagnostics": [where | d for d in _diagnostics(plan)],
+        "records": from_preview(plan),
     }
 
 
@@ -237,6 +259,10 @@ def lines(answer: Json) -> list[str]:
         shown += [f"        {p}: {k}" for p, k in step.get("changes", {}).items()]
     for diagnostic in answer["diagnostics"]:
         shown.append(f"  {diagnostic['level']}: {diagnostic['message']}")
+    shown += [
+        f"  {broken['level']} rule {broken['rule']}: {broken['message']}"
+        for broken in answer["policy"]["violations"]
+    ]
     counts = ", ".join(f"{n} {op}" for op, n in answer["summary"].items())
     shown += ["" if found else "  no change", f"  {counts}", f"  plan {answer['hash']}"]
     return shown

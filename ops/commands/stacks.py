@@ -16,7 +16,7 @@ from ops.commands.options import (
     console,
     show,
 )
-from ops.errors import BAD_INPUT, DIFFERENT, CommandError
+from ops.errors import BAD_INPUT, DIFFERENT, FINDINGS, CommandError
 from topology import slices
 
 group = typer.Typer()
@@ -58,6 +58,9 @@ def preview(
         bool, typer.Option(help="All slices, whatever the catalogue's layout.")
     ] = False,
     live: Annotated[bool, typer.Option(help="Use Google's own provider.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="End with 3 on error findings and broken rules.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """What `up` would change. Offline against the local provider unless --live."""
@@ -70,6 +73,9 @@ def preview(
         show(answer)
     else:
         print("\n".join(previews.lines(answer)))
+    plan = topology.make_plan(topology.load(env))
+    if strict and (answer["policy"]["refused"] or plan.errors):
+        raise typer.Exit(FINDINGS)
 
 
 @group.command()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from ops.cli import app
 
@@ -74,3 +76,28 @@ def test_every_command_explains_itself() -> None:
 def test_every_decision_is_dated() -> None:
     for page in (ROOT / "docs" / "adr").glob("*.md"):
         assert re.search(r"\(20\d\d-\d\d-\d\d\)", page.read_text().split("\n")[0]), page
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "docs" / "ci").glob("*.yml")), ids=lambda f: f.name
+)
+def test_an_example_for_a_code_host_runs_commands_that_exist(file: Path) -> None:
+    texts = list(_texts(yaml.safe_load(file.read_text())))
+    lines = [text for text in texts if text.startswith("./meridian ")]
+    assert len(lines) >= 3, "the example lost its commands"
+    for line in lines:
+        words = shlex.split(line.split(" > ")[0])
+        parse(words[1:])
+    for target in (t.split()[1] for t in texts if t.startswith("make ")):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value

@@ -167,3 +167,17 @@ def test_a_finding_refuses_until_it_is_accepted_with_a_reason(
     (accepted,) = stack["outputs"]["accepted"]
     assert (accepted["finding"], accepted["reason"]) == ("quota-cpu", "a test")
     (clone.root / ".meridian" / "accepted" / "local.json").unlink()
+
+
+def test_a_broken_mandatory_rule_refuses_before_anything_is_applied(
+    clone: Clone, catalogue: Path, kept: str
+) -> None:
+    opened = kept.replace("transit_encryption: true", "transit_encryption: false")
+    assert opened != kept
+    catalogue.write_text(opened)
+    refused = clone.run("apply", code=3)
+    assert "nothing was applied" in refused.stderr
+    assert "[redis-tls]" in refused.stderr
+    clone.run("preview", "--strict", code=3)
+    catalogue.write_text(kept)
+    assert changed(clone.json("preview")) == []
