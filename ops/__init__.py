@@ -1,10 +1,16 @@
-"""The `meridian` command.
+"""The `meridian` command, in reading order.
 
-cli        the commands and their options
-engine     environment, stacks and runs of the Pulumi engine
-world      the local world: up, down, status, logs
-preview    what would change
-model      plan and findings
-data       put, search, watch through a region's front door
-demo       the live demonstration
+cli, commands/   the commands and their options, a module a group
+stack, backend   one stack: its state, lock, configuration; what a clone keeps
+engine, inline   one run of the Pulumi engine; many, in forks of a warmed process
+fleet            all stacks of an environment, in the order of what they need
+preview          what would change, and which rules it breaks
+apply, gate      waves, the watch between them, the way back
+records          who applied what; acceptances: findings that may stand for a while
+layout, drift    the state moves between layouts; what is otherwise than was applied
+diff/            the reviewer's digest
+model, cost      plan, findings, prices: no engine
+policy           the rules over a plan, a preview, a state
+world            the local world: up, down, status, logs
+data, demo/      put, search, watch through a front door; the demonstration
 """

@@ -14,8 +14,8 @@ from typing import Any
 import topology
 from ops import backend, fleet, inline, stack, world
 from ops.diff.change import at, named, shown
+from ops.engine import QUIET
 from ops.errors import CommandError
-from ops.preview import QUIET, WORKERS
 from policy.record import plain
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ def drift(environment: str, say: Callable[[str], None]) -> Json:
         lambda piece: inline.Task(
             target=stack.stack(environment, piece), command=REFRESH, extra=extra
         ),
-        WORKERS,
+        fleet.WORKERS,
     ):
         if result.error:
             raise CommandError(f"{result.target.piece.name}: {result.error}")

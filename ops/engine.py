@@ -23,6 +23,11 @@ from tools import toolchain
 
 Json = dict[str, Any]
 POLL_SECONDS = 0.05
+OFFLINE = "offline, local provider"
+PREVIEW = ("preview", "--json", "--show-sames")
+"""Words after `pulumi`: every resource of a plan, as JSON."""
+QUIET = {"MERIDIAN_QUIET_PROVIDER": "1"}
+"""For answers that say themselves that they are offline."""
 PLUGIN = "pulumi-resource-gcp from $PATH"
 """The engine's warning about a plugin on PATH: here that is what was asked for."""
 

@@ -53,7 +53,7 @@ def planned(environment: str, say: Say) -> list[Record]:
 
     The plan is kept: while nothing that it is made of changes, it is only read.
     """
-    from ops import backend, engine, preview, stack
+    from ops import backend, engine, stack
 
     target = stack.stack(environment)
     backend.prepare(target)
@@ -61,9 +61,9 @@ def planned(environment: str, say: Say) -> list[Record]:
     key = _key([*(ROOT / name for name in PARTS), target.config, target.state])
     document = _kept(kept, key)
     if document is None:
-        say(f"{preview.OFFLINE}: planning {environment}, some ten seconds")
-        command = list(preview.COMMAND)
-        text = engine.run(target, command, offline=True, extra=preview.QUIET)
+        say(f"{engine.OFFLINE}: planning {environment}, some ten seconds")
+        command = list(engine.PREVIEW)
+        text = engine.run(target, command, offline=True, extra=engine.QUIET)
         document = {"key": key, "steps": _trimmed(json.loads(text))}
         kept.parent.mkdir(parents=True, exist_ok=True)
         scratch = kept.with_suffix(f".{os.getpid()}")

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import topology
-from ops import backend, engine, fleet, inline, records, stack
-from ops.engine import PLUGIN
+from ops import backend, engine, fleet, inline, policy, records, stack
+from ops.engine import OFFLINE, PLUGIN, PREVIEW, QUIET
 from ops.errors import BAD_INPUT, CommandError
 from ops.paths import ROOT, WORK
 from policy.record import Record, from_preview
 from topology import slices
 
 Json = dict[str, Any]
-OFFLINE = "offline, local provider"
-COMMAND = ("preview", "--json", "--show-sames")
-QUIET = {"MERIDIAN_QUIET_PROVIDER": "1"}
-"""The answer says itself that it is offline."""
 PLANNED = "MERIDIAN_PLANNED"
 """Folder of planned outputs; read by `stacks.upstream`."""
 WORKERS = os.cpu_count() or 1
@@ -57,8 +53,6 @@ def preview(
 
 def _policy(environment: str, records: list[Record]) -> Json:
     """Rules that the planned resources break, exemptions applied."""
-    from ops import policy
-
     judged = policy.judge(environment, records)
     found = policy.answer(environment, records, judged)
     return {
@@ -96,7 +90,7 @@ def _whole(environment: str, *, live: bool) -> Json:
     target = stack.stack(environment)
     backend.prepare(target)
     extra = {} if live else QUIET
-    text = engine.run(target, list(COMMAND), offline=not live, extra=extra)
+    text = engine.run(target, list(PREVIEW), offline=not live, extra=extra)
     plan = json.loads(text)
     return {
         "steps": steps(plan),
@@ -154,7 +148,7 @@ def _run_all(
             file.write_text(json.dumps(done["outputs"]))
 
     def begin(piece: slices.Slice) -> inline.Task:
-        return inline.Task(target=targets[piece], command=COMMAND, extra=extra)
+        return inline.Task(target=targets[piece], command=PREVIEW, extra=extra)
 
     def needs(piece: slices.Slice) -> Iterator[slices.Slice]:
         return slices.producers(catalogue, piece)

@@ -19,10 +19,10 @@ import yaml
 
 import topology
 from ops import backend, inline, stack
+from ops.engine import PREVIEW, QUIET
 from ops.errors import BAD_INPUT, CommandError
 from ops.fleet import UP
 from ops.paths import ROOT, WORK
-from ops.preview import COMMAND, QUIET
 from ops.stack import Stack
 
 Json = dict[str, Any]
@@ -109,7 +109,7 @@ def rehearse(
         run(applied, UP)
         before = unprotected(applied)
         say(f"previewing {head or WORKING_TREE} on it")
-        text = run(Scratch(environment, home=home, tree=new), COMMAND)
+        text = run(Scratch(environment, home=home, tree=new), PREVIEW)
         yield Rehearsal(
             base=base,
             head=head or WORKING_TREE,

@@ -18,9 +18,9 @@ from ops import inline
 from ops.diff import rehearsal
 from ops.diff.change import changes, count
 from ops.diff.fold import fold
+from ops.engine import PREVIEW
 from ops.fleet import UP
 from ops.paths import ROOT
-from ops.preview import COMMAND
 
 EDITS = 100
 KEPT = ("us-central1", "us-east1")
@@ -119,7 +119,7 @@ def test_the_digest_lists_what_the_engine_would_do(
     except topology.CatalogueError:
         assume(False)
     stage.write(body)
-    plan = json.loads(stage.run(COMMAND))
+    plan = json.loads(stage.run(PREVIEW))
     found = changes(plan)
     engine = Counter(plan["changeSummary"])
     ours = Counter(count(found))
