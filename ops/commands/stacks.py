@@ -161,6 +161,21 @@ def drift(env: Env = "local", as_json: AsJson = False) -> None:
         raise typer.Exit(DIFFERENT)
 
 
+@group.command()
+def bootstrap(env: Env = "prod", as_json: AsJson = False) -> None:
+    """What an organisation needs once: projects, state bucket, key, a deployer a slice.
+
+    Printed as a script to read and run; nothing is made here.
+    """
+    from ops import bootstrap as first
+
+    answer = first.bootstrap(env)
+    if as_json:
+        show(answer)
+    else:
+        print("\n".join(first.lines(answer)))
+
+
 layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")
 group.add_typer(layout_app, name="layout")
 
