@@ -114,7 +114,8 @@ def _location(catalogue: Catalogue) -> str:
 
 def lines(answer: Json) -> Iterator[str]:
     """A script to read, with what it cannot do said in it."""
-    yield f"# {answer['environment']}: read it, then run it with an owner's credentials."
+    name = answer["environment"]
+    yield f"# {name}: read it, then run it with an owner's credentials."
     yield f"# State: {answer['backend']}, secrets by {answer['secrets_provider']}"
     if answer["shared"]:
         roles = ", ".join(answer["shared"])

@@ -26,7 +26,13 @@ ROLES = {
         "roles/resourcemanager.projectIamAdmin",
         "roles/serviceusage.serviceUsageAdmin",
     ),
-    Layer.CELL: ("roles/run.admin", "roles/redis.admin", "roles/pubsub.editor"),
+    Layer.CELL: (
+        "roles/run.admin",
+        # Cloud Run asks for it on the account that a service runs as.
+        "roles/iam.serviceAccountUser",
+        "roles/redis.admin",
+        "roles/pubsub.editor",
+    ),
     Layer.EDGE: (
         "roles/billing.costsManager",
         "roles/certificatemanager.owner",
