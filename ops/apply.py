@@ -247,7 +247,8 @@ class _Job:
 
     def _tell(self, result: Result) -> None:
         how = "failed" if result.error else "applied"
-        self._say(f"  {result.target.piece.name}: {how} in {result.seconds:.1f} s")
+        took = f"{how} in {result.seconds:.1f} s" if result.seconds else "as it was"
+        self._say(f"  {result.target.piece.name}: {took}")
 
     def _roll_back(self, error: CommandError) -> None:
         """Apply the recorded revision again to all that this run touched; raises.

@@ -10,6 +10,7 @@ from ops import backend, engine, inline, stack
 from ops.errors import BAD_INPUT, CommandError
 from ops.inline import OnEvent, Result, Task
 from ops.stack import Stack
+from ops.stamps import Stamps
 from topology import Catalogue, slices
 from topology.catalogue import Layout
 
@@ -69,22 +70,39 @@ def up(
     on_event: OnEvent,
     on_result: Callable[[Result], None] = lambda result: None,
 ) -> None:
-    """Apply stacks as soon as what they need is there; raises what failed first."""
+    """Apply stacks as soon as what they need is there; raises what failed first.
+
+    A stack of which nothing that its `up` depends on has changed is left alone.
+    """
     if [target.piece for target in found] == [slices.WORLD]:
         # One stack needs no fork: its program runs in the engine's own host.
         (target,) = found
         event = _bound(on_event, target)
         engine.run(target, list(UP), offline=True, extra=dict(extra), on_event=event)
         return
-    by_piece = {target.piece: target for target in found}
-    _run(
-        by_piece,
-        UP,
-        lambda piece: slices.producers(catalogue, piece),
-        extra,
-        on_event,
-        on_result,
-    )
+    marks = Stamps(catalogue, found, "\n".join(f"{k}={v}" for k, v in extra.items()))
+    needed: dict[slices.Slice, Stack] = {}
+    for target in found:
+        fed = any(p in needed for p in slices.producers(catalogue, target.piece))
+        if fed or not marks.is_current(target):
+            needed[target.piece] = target
+        else:
+            on_result(Result(target=target, output="", error="", seconds=0.0))
+
+    def done(result: Result) -> None:
+        if not result.error:
+            marks.keep(result.target)
+        on_result(result)
+
+    if needed:
+        _run(
+            needed,
+            UP,
+            lambda piece: slices.producers(catalogue, piece),
+            extra,
+            on_event,
+            done,
+        )
 
 
 def destroy(

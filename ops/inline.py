@@ -34,6 +34,8 @@ Json = dict[str, Any]
 OnEvent = Callable[[Stack, Json], None]
 WATCH_SECONDS = 0.2
 LOOPBACK = "127.0.0.1"
+WARMED = ("localcloud.provider.__main__", "pulumi.automation._server", "stacks.program")
+"""What every fork runs; the provider's classes come besides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +71,10 @@ def warm() -> None:
 
     Classes of the provider's modules are loaded when they are first touched.
     """
-    from localcloud.provider import servicer  # noqa: F401
     from localcloud.types import registry
 
-    importlib.import_module("stacks.program")
+    for name in WARMED:
+        importlib.import_module(name)
     for token in registry():
         package, module, name = token.split(":")
         folder = module.split("/")[0].lower()

@@ -32,6 +32,8 @@ Json = dict[str, Any]
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 START_SECONDS = 30.0
+LEFT = ("world", "state", "stacks", "stamps", "records", "up-unfinished")
+"""What a world leaves below `.meridian/`; gone with it unless its data is kept."""
 
 
 def world() -> World:
@@ -263,7 +265,7 @@ def down(console: Console, *, keep_data: bool) -> None:
         if (WORK / "world" / "world.json").exists():
             _stop(console)
         if not keep_data:
-            for name in ("world", "state", "stacks", "records", "up-unfinished"):
+            for name in LEFT:
                 path = WORK / name
                 if path.is_dir():
                     shutil.rmtree(path)
