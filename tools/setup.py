@@ -134,6 +134,7 @@ def main() -> int:
     try:
         virtual_environment()
         toolchain.engine(PYTHON)
+        toolchain.yaml_host(PYTHON)
         toolchain.prometheus(PYTHON)
         toolchain.drop_go_caches()
         kernel()

@@ -22,6 +22,8 @@ from tools.progress import SetupError, run, step
 HERE = Path(__file__).resolve().parent
 ENGINE_VERSION = "3.255.0"
 """Newest engine that builds from the module proxy (tools/pulumi/go.mod)."""
+YAML_VERSION = "1.10.0"
+"""Newest YAML host that builds from the module proxy (tools/language-yaml/go.mod)."""
 PROMETHEUS_VERSION = "0.316.0"
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 BUILD_MEMORY_GIB = 2.5
@@ -51,6 +53,19 @@ def engine(python: Path) -> None:
     if (engine_folder() / "pulumi-language-python-exec").exists():
         return
     _build(engine_folder(), "Pulumi engine", lambda to: _build_engine(python, to))
+
+
+def yaml_host(python: Path) -> None:
+    """Make sure that the engine can run YAML programs; an official one always can."""
+    name = "pulumi-language-yaml"
+    if (engine_folder() / name).exists() or _engine_on_path():
+        return
+    folder = cache() / "tools" / f"{name}-v{YAML_VERSION}"
+    _build(folder, "Pulumi YAML host", lambda to: _build_yaml_host(python, to / name))
+    # Engines look for hosts beside themselves.
+    made = engine_folder() / f".{name}.{os.getpid()}"
+    shutil.copy2(folder / name, made)
+    made.rename(engine_folder() / name)
 
 
 def prometheus(python: Path) -> None:
@@ -203,6 +218,13 @@ def _build_engine(python: Path, to: Path) -> None:
     runner = to / "pulumi-language-python-exec"
     shutil.copyfile(sdk / "python" / "cmd" / runner.name, runner)
     runner.chmod(0o755)
+
+
+def _build_yaml_host(python: Path, to: Path) -> None:
+    module = "github.com/pulumi/pulumi-yaml"
+    link = f"-s -w -X {module}/pkg/version.Version=v{YAML_VERSION}"
+    package = f"{module}/cmd/pulumi-language-yaml"
+    _compile(_go(python), "language-yaml", package, to, ["-ldflags", link])
 
 
 def _build_prometheus(python: Path, to: Path) -> None:

@@ -1,6 +1,5 @@
 """Arguments, outputs and the packaged form of the components."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +9,10 @@ import pytest
 import recording
 
 from components._base import Component, coerce
-from components.budget import BurstBudget
 from components.cache import CacheTier, CacheTierArgs
-from components.database import Database, database_user
-from components.foundation import Foundation
-from components.global_lb import GlobalLB
-from components.inbox import Inbox
-from components.observability import Observability
-from components.regional_cell import RegionalCell
-from components.vault import Vault
+from components.database import database_user
 from stacks.wiring import CELL, Wiring, WiringError
 from topology import Durability
-
-PACKAGED = [
-    BurstBudget,
-    CacheTier,
-    Database,
-    Foundation,
-    GlobalLB,
-    Inbox,
-    Observability,
-    RegionalCell,
-    Vault,
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,18 +68,6 @@ def test_an_annotated_output_that_was_not_set_is_an_error() -> None:
 
     with pytest.raises(Exception, match="outputs address are annotated and were not"):
         recording.record(Forgetful)
-
-
-def test_every_component_can_be_published_as_a_package() -> None:
-    from pulumi.provider.experimental.component import ComponentProvider
-
-    schema = json.loads(ComponentProvider(PACKAGED, "meridian").schema)
-    tokens = {f"meridian:index:{kind.__name__}" for kind in PACKAGED}
-    assert set(schema["resources"]) == tokens
-    cache = schema["resources"]["meridian:index:CacheTier"]
-    assert "durability" not in cache["requiredInputs"]
-    assert cache["inputProperties"]["memoryGib"]["plain"] is True
-    assert "plain" not in cache["inputProperties"]["network"]
 
 
 def test_a_cache_made_from_a_mapping_is_the_same_as_from_arguments() -> None:
