@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import topology
-from ops import backend, fleet, stack, world
+from ops import backend, backups, fleet, stack, world
 from ops.errors import BAD_INPUT, CommandError
-from ops.paths import WORK, relative
+from ops.paths import relative
 from ops.stack import Stack
 from topology import Catalogue, slices
 from topology.catalogue import Layout
@@ -46,7 +43,7 @@ def move(environment: str) -> Json:
         _refuse_both(catalogue, targets)
         for note in fleet.prepare([*sources, *targets]):
             raise CommandError(f"{note}: bring the old layout up once, then move")
-        backup = _back_up([*sources, *targets])
+        backup = backups.save([*sources, *targets])
         made = {target: _state(target, sources) for target in targets}
         for target, resources in made.items():
             _write(target, resources, like=sources[0])
@@ -138,17 +135,6 @@ def _linked(resources: list[Json]) -> list[Json]:
                 for name, urns in resource["propertyDependencies"].items()
             }
     return resources
-
-
-def _back_up(stacks: Iterable[Stack]) -> Path:
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    folder = WORK / "state-backups" / now
-    for one in stacks:
-        if one.state.exists():
-            place = folder / one.project
-            place.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(one.state, place)
-    return folder
 
 
 def _write(target: Stack, resources: list[Json], like: Stack) -> None:

@@ -176,6 +176,35 @@ def bootstrap(env: Env = "prod", as_json: AsJson = False) -> None:
         print("\n".join(first.lines(answer)))
 
 
+state_app = typer.Typer(no_args_is_help=True, help="Copies of states.")
+group.add_typer(state_app, name="state")
+
+
+@state_app.command("backup")
+def state_backup(env: Env = "local") -> None:
+    """Copy the state of every stack of an environment."""
+    from ops import backups
+    from ops.paths import relative
+
+    print(relative(backups.save_all(env)))
+
+
+@state_app.command("restore")
+def state_restore(
+    name: Annotated[
+        str | None, typer.Argument(help="Backup; the newest when left out.")
+    ] = None,
+    env: Env = "local",
+) -> None:
+    """Put a backup back; what stands now is backed up first."""
+    from ops import backups, world
+    from ops.paths import relative
+
+    with world.one_at_a_time():
+        folder, count = backups.restore(env, name)
+    print(f"{count} states from {relative(folder)}; `meridian preview` shows the rest")
+
+
 layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")
 group.add_typer(layout_app, name="layout")
 

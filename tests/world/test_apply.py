@@ -181,3 +181,16 @@ def test_a_broken_mandatory_rule_refuses_before_anything_is_applied(
     clone.run("preview", "--strict", code=3)
     catalogue.write_text(kept)
     assert changed(clone.json("preview")) == []
+
+
+def test_a_lost_state_is_restored_from_its_backup(clone: Clone) -> None:
+    folder = clone.run("state", "backup").stdout.strip()
+    assert len(list((clone.root / folder).rglob("*.json"))) == 2 + REGIONS
+    states = clone.root / ".meridian" / "state" / ".pulumi" / "stacks"
+    for file in states.glob("meridian-cell/local.us-*.json"):
+        file.unlink()
+    assert changed(clone.json("preview")) != []
+    clone.run("state", "restore", Path(folder).name)
+    assert changed(clone.json("preview")) == []
+    unknown = clone.run("state", "restore", "yesterday", code=2)
+    assert Path(folder).name in unknown.stderr
