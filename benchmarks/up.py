@@ -10,10 +10,11 @@ checkpoints. The world is taken down after every pair, and both sides wait `sett
 seconds: ext4 goes round inodes that were freed within the last minute, so that making a
 file costs 0.7 ms instead of 0.05 (`--settle 0` measures that case too).
 
-Measured 2026-11-24 on 2 cores shared with other worlds and tests (load 3 to 15),
-`--pairs 2 --settle 66`: from nothing 20.6 s over 14.3 s, 1.44x (pairs 1.48 and 1.40);
-nothing to do 14.9 over 13.2 s, 1.12x (pairs 0.81 to 1.39). Without a pause, older code
-and load 5 to 7: 17.2 over 7.4 s, 2.34x.
+Measured 2026-11-24 on 2 cores, some commands beside, `--pairs 2 --settle 66`: from
+nothing in seventeen stacks 19.3 over 8.15 s, 2.35x (pairs 2.56 and 2.13); nothing to do
+14.7 over 8.5 s, 1.85x (pairs 1.55 to 2.15), before stacks of which nothing changed were
+left alone (0.65 s since, by `time`). In one stack, older code, load 3 to 15: 20.6 over
+14.3 s, 1.44x, and 14.9 over 13.2 s, 1.12x.
 """
 
 from __future__ import annotations
