@@ -61,6 +61,9 @@ class DatabaseArgs:
     """Instance name of the primary; makes this a read replica."""
     durability: Durability | None = None
     """Default GUARDED."""
+    failover_replica: str | None = None
+    """Of a primary: the replica that takes over in a disaster, and back again by a
+    switchover without loss. It must exist: name it in the `up` after its own."""
 
 
 class Database(Component):
@@ -87,6 +90,7 @@ class Database(Component):
             database_version=args.version,
             instance_type=None if args.primary is None else "READ_REPLICA_INSTANCE",
             master_instance_name=args.primary,
+            replication_cluster=_disaster_pair(args),
             settings=self._settings(args, guard),
             deletion_protection=guard.api,
             deletion_policy=guard.policy,
@@ -172,6 +176,20 @@ def _tier(args: DatabaseArgs) -> str:
     if args.edition == "ENTERPRISE_PLUS":
         return f"db-perf-optimized-N-{args.cpu}"
     return f"db-custom-{args.cpu}-{args.memory_gib * 1024}"
+
+
+def _disaster_pair(args: DatabaseArgs) -> Block | None:
+    """Google pairs ENTERPRISE_PLUS servers only, and a primary names its replica."""
+    if args.failover_replica is None:
+        return None
+    if args.edition != "ENTERPRISE_PLUS" or args.primary is not None:
+        role = "replica" if args.primary is not None else "primary"
+        raise ValueError(
+            f"failover_replica: {args.failover_replica} on a {args.edition} {role}: "
+            "only an ENTERPRISE_PLUS primary has one: change the edition, or name the "
+            "replica at its primary"
+        )
+    return {"failover_dr_replica_name": args.failover_replica}
 
 
 def _pooler(args: DatabaseArgs) -> Block:

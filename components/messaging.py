@@ -1,5 +1,6 @@
 """Topics that carry changes between hubs, and what becomes of messages nobody takes."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,22 @@ from pulumi_gcp import projects, pubsub
 
 from components._base import Component, after, coerce
 from topology import names
+
+POSITION = {"type": "array", "items": "long"}
+"""Epoch and sequence number."""
+
+REPAIR = {
+    "type": "record",
+    "name": "Repair",
+    "fields": [
+        {"name": "lane", "type": "int"},
+        {"name": "first", "type": POSITION},
+        {"name": "last", "type": POSITION},
+    ],
+}
+"""A request for missing changes, in Avro. Changes themselves travel as frames with raw
+vectors in them: no schema language of Pub/Sub describes these, so their topic has none.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +65,12 @@ class Messaging(Component):
         super().__init__("meridian:index:Messaging", name, opts)
         args = coerce(MessagingArgs, args)
         topics = {
-            part: self._topic(args, part, apis)
-            for part in ("changes", "repairs", "dead-letter")
+            part: self._topic(args, part, apis, form)
+            for part, form in (
+                ("changes", None),
+                ("repairs", self._schema(args, apis)),
+                ("dead-letter", None),
+            )
         }
         identity = projects.ServiceIdentity(
             f"{name}-agent",
@@ -79,8 +100,24 @@ class Messaging(Component):
         )
         self.finish()
 
+    def _schema(
+        self, args: MessagingArgs, apis: Sequence[pulumi.Resource]
+    ) -> pubsub.Schema:
+        """Pub/Sub refuses what does not match it, so nobody can send workers astray."""
+        return pubsub.Schema(
+            f"{self.stem}-repair",
+            name=names.global_name(args.prefix, "repair"),
+            type="AVRO",
+            definition=json.dumps(REPAIR, separators=(",", ":")),
+            opts=self.child(depends_on=apis),
+        )
+
     def _topic(
-        self, args: MessagingArgs, part: str, apis: Sequence[pulumi.Resource]
+        self,
+        args: MessagingArgs,
+        part: str,
+        apis: Sequence[pulumi.Resource],
+        form: pubsub.Schema | None,
     ) -> pubsub.Topic:
         return pubsub.Topic(
             f"{self.stem}-{part}",
@@ -88,6 +125,9 @@ class Messaging(Component):
             message_storage_policy={
                 "allowed_persistence_regions": sorted(args.storage_regions)
             },
+            schema_settings=(
+                None if form is None else {"schema": form.id, "encoding": "JSON"}
+            ),
             opts=self.child(depends_on=apis),
         )
 

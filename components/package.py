@@ -18,6 +18,7 @@ from components._base import Component
 from components.budget import BurstBudget
 from components.cache import CacheTier
 from components.database import Database
+from components.delivery import Delivery
 from components.foundation import Foundation
 from components.global_lb import GlobalLB
 from components.identity import ServiceIdentity
@@ -26,6 +27,7 @@ from components.inbox import Inbox
 from components.messaging import Messaging
 from components.network import Network
 from components.observability import Observability
+from components.quotas import Quotas
 from components.regional_cell import RegionalCell
 from components.vault import Vault
 
@@ -45,6 +47,8 @@ COMPONENTS: list[type[Component]] = [
     ServiceIdentity,
     ServiceImage,
     GlobalLB,
+    Delivery,
+    Quotas,
     BurstBudget,
     Observability,
 ]

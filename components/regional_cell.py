@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import pulumi
 from pulumi_gcp import cloudrunv2, compute
@@ -16,10 +17,23 @@ from components.vault import Vault, VaultArgs
 from topology import names
 from topology.catalogue import ScalingOwner
 
-__all__ = ["RegionalCell", "RegionalCellArgs", "ServiceShape"]
+__all__ = ["ImageOwner", "RegionalCell", "RegionalCellArgs", "ServiceShape"]
 
 MINIMUM = "scaling.minInstanceCount"
 """Field that the burst scaler owns at run time."""
+
+ROLLED = ("template.containers[0].image", "traffics", "client", "clientVersion")
+"""Fields of the service that Cloud Deploy writes with every release; the workers' image
+stays with Pulumi, so they are rolled out before and after as the catalogue says."""
+
+
+class ImageOwner(StrEnum):
+    """Who says which image serves which share of the requests."""
+
+    PULUMI = "pulumi"
+    """An `up` rolls out; all requests go to the latest revision."""
+    DELIVERY = "delivery"
+    """Releases of `Delivery` do; Pulumi creates the service and then looks away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +82,8 @@ class RegionalCellArgs:
     """Default PULUMI."""
     network_project: str | None = None
     """Project of the network and so of the subnet; the cell's own when left out."""
+    image_owner: ImageOwner | None = None
+    """Default PULUMI."""
 
 
 class RegionalCell(Component):
@@ -159,7 +175,6 @@ class RegionalCell(Component):
         container = _containers.stream_container(
             args.image, shape, {**values, "DATABASE_USER": user}
         )
-        burst = args.scaling_owner is ScalingOwner.BURST
         return cloudrunv2.Service(
             f"{self.stem}-service",
             name=names.stream_service(args.prefix),
@@ -184,9 +199,7 @@ class RegionalCell(Component):
                 "timeout": f"{shape.timeout_seconds}s",
                 "vpc_access": access,
             },
-            opts=self.child(
-                depends_on=[vault], ignore_changes=[MINIMUM] if burst else None
-            ),
+            opts=self.child(depends_on=[vault], ignore_changes=_not_ours(args)),
         )
 
     def _workers(
@@ -231,3 +244,10 @@ class RegionalCell(Component):
             cloud_run={"service": service.name},
             opts=self.child(),
         )
+
+
+def _not_ours(args: RegionalCellArgs) -> list[str]:
+    """Fields of the service that change at run time and have another owner."""
+    burst = args.scaling_owner is ScalingOwner.BURST
+    rolled = args.image_owner is ImageOwner.DELIVERY
+    return [*([MINIMUM] if burst else []), *(ROLLED if rolled else [])]

@@ -7,6 +7,7 @@ from functools import cache
 from localcloud.types import (
     certificates,
     compute,
+    delivery,
     foundation,
     iam,
     messaging,
@@ -19,6 +20,7 @@ from localcloud.types.base import IamMemberType, ResourceType
 MODULES = (
     certificates,
     compute,
+    delivery,
     foundation,
     iam,
     messaging,

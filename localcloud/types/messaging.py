@@ -13,6 +13,15 @@ def _defaults(body: Json) -> None:
 
 TYPES = (
     ResourceType(
+        token="gcp:pubsub/schema:Schema",
+        api="pubsub.googleapis.com",
+        path="v1/projects/{project}/schemas/{id}",
+        source="pubsub v1 discovery; a new definition is a revision in place",
+        id_param="schemaId",
+        drop=DROP,
+        replace=frozenset({"name", "project", "type"}),
+    ),
+    ResourceType(
         token="gcp:pubsub/topic:Topic",
         api="pubsub.googleapis.com",
         path="v1/projects/{project}/topics/{id}",

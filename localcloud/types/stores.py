@@ -4,6 +4,8 @@ from localcloud.types.base import Create, Json, Operation, ResourceType
 
 SQL = "sqladmin.googleapis.com"
 SQL_SOURCE = "sqladmin v1 discovery; pulumi_gcp 10.2.0 sql; gcp.md 1.5 and 2"
+NOWHERE = "192.0.2.1"
+"""An address for documentation, RFC 5737."""
 SWITCHES = frozenset({"deletionProtection", "deletionPolicy", "project"})
 
 
@@ -40,6 +42,23 @@ def _redis_outputs(inputs: Json, body: Json, path: str) -> Json:
     fields = ("host", "port", "currentLocationId", "readEndpoint", "readEndpointPort")
     known = {key: body.get(key, "") for key in fields}
     return {**known, "serverCaCerts": body.get("serverCaCerts", [])}
+
+
+def _first_endpoint(inputs: Json, body: Json, path: str) -> Json:
+    """Where a sharded cache would be: an address that leads nowhere, as none runs."""
+    return {"discoveryEndpoints": [{"address": NOWHERE, "port": 6379}]}
+
+
+def _valkey_outputs(inputs: Json, body: Json, path: str) -> Json:
+    connection = {"pscAutoConnection": {"ipAddress": NOWHERE, "port": 6379}}
+    return {"endpoints": [{"connections": [connection]}]}
+
+
+def _valkey_body(body: Json) -> Json:
+    endpoints = body.pop("desiredAutoCreatedEndpoints", None)
+    if endpoints:
+        body["pscAutoConnections"] = endpoints
+    return body
 
 
 def _secret_body(body: Json) -> Json:
@@ -119,6 +138,53 @@ TYPES = (
         ),
         outputs=_redis_outputs,
         runs="Redis, without TLS",
+    ),
+    ResourceType(
+        token="gcp:redis/cluster:Cluster",
+        api="redis.googleapis.com",
+        path="v1/projects/{project}/locations/{location}/clusters/{id}",
+        source="redis v1 discovery; gcp.md 1.4; pulumi_gcp 10.2.0 redis",
+        id_param="clusterId",
+        operation=Operation.LONG_RUNNING,
+        drop=SWITCHES | {"region", "name"},
+        replace=frozenset(
+            {
+                "authorizationMode",
+                "kmsKey",
+                "name",
+                "project",
+                "pscConfigs",
+                "region",
+                "transitEncryptionMode",
+                "zoneDistributionConfig",
+            }
+        ),
+        outputs=_first_endpoint,
+    ),
+    ResourceType(
+        token="gcp:memorystore/instance:Instance",
+        api="memorystore.googleapis.com",
+        path="v1/projects/{project}/locations/{location}/instances/{id}",
+        source="memorystore v1 discovery; gcp.md 1.4; pulumi_gcp 10.2.0 memorystore",
+        id_input="instanceId",
+        id_param="instanceId",
+        operation=Operation.LONG_RUNNING,
+        drop=SWITCHES | {"instanceId", "location"},
+        replace=frozenset(
+            {
+                "authorizationMode",
+                "desiredAutoCreatedEndpoints",
+                "instanceId",
+                "kmsKey",
+                "location",
+                "mode",
+                "project",
+                "transitEncryptionMode",
+                "zoneDistributionConfig",
+            }
+        ),
+        body=_valkey_body,
+        outputs=_valkey_outputs,
     ),
     ResourceType(
         token="gcp:secretmanager/secret:Secret",

@@ -87,6 +87,18 @@ def _outputs(args: mocks.MockResourceArgs) -> dict[str, Any]:
         },
         "gcp:sql/databaseInstance:DatabaseInstance": {"privateIpAddress": "10.64.1.2"},
         "gcp:compute/globalAddress:GlobalAddress": {"address": "192.0.2.1"},
+        "gcp:redis/cluster:Cluster": {
+            "discoveryEndpoints": [{"address": "192.0.2.7", "port": 6379}]
+        },
+        "gcp:memorystore/instance:Instance": {
+            "endpoints": [
+                {
+                    "connections": [
+                        {"pscAutoConnection": {"ipAddress": "192.0.2.8", "port": 6379}}
+                    ]
+                }
+            ]
+        },
     }
     return made.get(args.typ, {})
 

@@ -8,7 +8,7 @@ from typing import Any
 import recording
 from recording import Declare, Registration
 
-from topology import Catalogue, Durability, ScalingOwner
+from topology import Catalogue, Durability
 from topology.blocks import Collector, TelemetrySettings
 
 STATEFUL = {
@@ -284,14 +284,6 @@ def test_sealed_data_outlives_its_stack(declare: Declare, small: Catalogue) -> N
     sealed = [r for r in world if r.token in STATEFUL]
     assert len(sealed) == 1 + 2 * 4
     assert all(r.retain_on_delete and r.protect for r in sealed)
-
-
-def test_a_burst_scaler_keeps_its_minimum_over_an_up(
-    prod: list[Registration], declare: Declare, small: Catalogue
-) -> None:
-    assert {s.ignore_changes for s in services(prod)} == {("scaling.minInstanceCount",)}
-    owned = dataclasses.replace(small, scaling_owner=ScalingOwner.PULUMI)
-    assert {s.ignore_changes for s in services(declare(owned))} == {()}
 
 
 def test_the_edge_takes_only_serving_regions(

@@ -44,6 +44,7 @@ INVENTORY = {
     "gcp:projects/iAMMember:IAMMember": 6,
     "gcp:projects/service:Service": 14,
     "gcp:projects/serviceIdentity:ServiceIdentity": 1,
+    "gcp:pubsub/schema:Schema": 1,
     "gcp:pubsub/subscription:Subscription": REGIONS + HUBS + 1,
     "gcp:pubsub/subscriptionIAMMember:SubscriptionIAMMember": 2 * (REGIONS + HUBS),
     "gcp:pubsub/topic:Topic": 4,

@@ -1,0 +1,63 @@
+"""Cloud Deploy, quota preferences, Private Service Connect policies. Declared, not run:
+nobody rolls out here but Pulumi, and nobody grants.
+"""
+
+from localcloud.types.base import Operation, ResourceType
+
+DEPLOY = "clouddeploy.googleapis.com"
+SOURCE = "clouddeploy v1 discovery; gcp.md 1.6 and 2; pulumi_gcp 10.2.0 clouddeploy"
+PLACE = "v1/projects/{project}/locations/{location}"
+DROP = frozenset({"deletionPolicy", "location", "name", "project"})
+FIXED = frozenset({"location", "name", "project"})
+
+TYPES = (
+    ResourceType(
+        token="gcp:clouddeploy/target:Target",
+        api=DEPLOY,
+        path=f"{PLACE}/targets/{{id}}",
+        source=SOURCE,
+        id_param="targetId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED,
+    ),
+    ResourceType(
+        token="gcp:clouddeploy/deliveryPipeline:DeliveryPipeline",
+        api=DEPLOY,
+        path=f"{PLACE}/deliveryPipelines/{{id}}",
+        source=SOURCE,
+        id_param="deliveryPipelineId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED,
+    ),
+    ResourceType(
+        token="gcp:clouddeploy/automation:Automation",
+        api=DEPLOY,
+        path=f"{PLACE}/deliveryPipelines/{{deliveryPipeline}}/automations/{{id}}",
+        source=SOURCE,
+        id_param="automationId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP | {"deliveryPipeline"},
+        replace=FIXED | {"deliveryPipeline"},
+    ),
+    ResourceType(
+        token="gcp:cloudquota/sQuotaPreference:SQuotaPreference",
+        api="cloudquotas.googleapis.com",
+        path="v1/projects/{project}/locations/global/quotaPreferences/{id}",
+        source="cloudquotas v1 discovery; gcp.md 2 (parent replaces)",
+        id_param="quotaPreferenceId",
+        drop=frozenset({"name", "parent"}),
+        replace=frozenset({"dimensions", "name", "parent", "quotaId", "service"}),
+    ),
+    ResourceType(
+        token="gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy",
+        api="networkconnectivity.googleapis.com",
+        path=f"{PLACE}/serviceConnectionPolicies/{{id}}",
+        source="networkconnectivity v1 discovery; gcp.md 1.4 and 2",
+        id_param="serviceConnectionPolicyId",
+        operation=Operation.LONG_RUNNING,
+        drop=DROP,
+        replace=FIXED | {"network", "serviceClass"},
+    ),
+)
