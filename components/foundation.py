@@ -17,6 +17,7 @@ APIS = (
     "artifactregistry",
     "billingbudgets",
     "certificatemanager",
+    "cloudquotas",
     "cloudresourcemanager",
     "compute",
     "iam",

@@ -32,10 +32,10 @@ class QuotasArgs:
 
     project: pulumi.Input[str]
     """Project of the services, known once its APIs answer."""
-    contact_email: str
-    """Whom Google asks back; the account must be allowed to change quotas."""
     requests: Sequence[QuotaRequest]
     """One a region."""
+    contact_email: str | None = None
+    """Whom Google asks back; the account must be allowed to change quotas."""
     justification: str | None = None
     """Shown to who decides at Google."""
 

@@ -5,11 +5,12 @@ from typing import Any
 from components.cache import CacheTierArgs
 from components.database import DatabaseArgs
 from components.inbox import InboxArgs
+from components.quotas import QuotaRequest, Quotas, QuotasArgs
 from components.regional_cell import RegionalCell, RegionalCellArgs, ServiceShape
 from components.vault import VaultArgs
 from stacks.environment import World
 from stacks.wiring import CELL, Wiring
-from topology import RegionPlan, names
+from topology import RegionPlan, capacity, names
 
 
 def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
@@ -49,6 +50,7 @@ def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
         world.options("cells", region.name),
     )
     wiring.publish(region.name, made, CELL)
+    _quotas(world, region, below)
     return made
 
 
@@ -149,4 +151,26 @@ def _vault(world: World, region: RegionPlan, below: _Below) -> VaultArgs:
         stream_email=below.stream_email,
         worker_email=below.worker_email,
         durability=catalogue.durability,
+    )
+
+
+def _quotas(world: World, region: RegionPlan, below: _Below) -> None:
+    """Ask for what the region needs beyond its grant; most worlds need nothing."""
+    granted = capacity.quota(world.catalogue, region.name)
+    cpu, memory = region.vcpu_max, region.memory_gib_max
+    request = QuotaRequest(
+        region=region.name,
+        vcpu=cpu if cpu > granted.vcpu else None,
+        memory_gib=memory if memory > granted.memory_gib else None,
+    )
+    if request.vcpu is None and request.memory_gib is None:
+        return
+    Quotas(
+        f"{region.name}-quotas",
+        QuotasArgs(
+            project=world.project(below.project, "cells", region.name),
+            requests=[request],
+            justification=f"Capacity plan of {world.catalogue.environment}",
+        ),
+        world.options("cells", region.name),
     )

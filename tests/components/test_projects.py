@@ -63,6 +63,20 @@ def test_subnets_lie_in_the_networks_project(
     assert buckets == {OWN}
 
 
+def test_only_the_region_that_needs_more_asks_for_quota(
+    whole: list[recording.Registration],
+) -> None:
+    asked = [r for r in whole if r.token.endswith(":SQuotaPreference")]
+    found = {(r.inputs["dimensions"]["region"], r.inputs["quotaId"]) for r in asked}
+    assert found == {
+        ("europe-west1", "CpuAllocPerProjectRegion"),
+        ("europe-west1", "MemAllocPerProjectRegion"),
+    }
+    assert {r.inputs["parent"] for r in asked} == {f"projects/{OWN}"}
+    wanted = {r.inputs["quotaConfig"]["preferredValue"] for r in asked}
+    assert wanted == {"520000", str(2080 * 2**30)}
+
+
 def test_apis_are_turned_on_in_every_project(
     whole: list[recording.Registration],
 ) -> None:
@@ -100,6 +114,7 @@ def test_a_pooler_stands_before_every_server(declare: recording.Declare) -> None
     kept = ("us-central1", "us-east1")
     regions = {name: catalogue.regions[name] for name in kept}
     world = declare(dataclasses.replace(catalogue, regions=regions))
+    assert not [r for r in world if r.token == "meridian:index:Quotas"], "all granted"
     servers = [r for r in world if r.token.endswith(":DatabaseInstance")]
     tiers = {r.inputs["settings"]["tier"] for r in servers}
     assert tiers == {"db-perf-optimized-N-4", "db-perf-optimized-N-2"}
