@@ -61,6 +61,9 @@ class FoundationArgs:
     """Registry and digest of the service."""
     other_projects: Sequence[str] | None = None
     """Projects of cells and edge, where they are not this one; their APIs are on."""
+    further_apis: Sequence[str] | None = None
+    """APIs that only some worlds call, such as clouddeploy for `Delivery`, memorystore
+    and networkconnectivity for sharded caches."""
 
 
 class Foundation(Component):
@@ -95,11 +98,12 @@ class Foundation(Component):
     ) -> None:
         super().__init__("meridian:index:Foundation", name, opts)
         args = coerce(FoundationArgs, args)
-        apis = [self._api(api) for api in APIS]
+        wanted = sorted({*APIS, *(args.further_apis or ())})
+        apis = [self._api(api) for api in wanted]
         others = [
             self._api(api, project)
             for project in args.other_projects or ()
-            for api in APIS
+            for api in wanted
         ]
         network = Network(
             f"{name}-network",

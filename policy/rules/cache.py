@@ -8,7 +8,7 @@ from policy import sources
 from policy.field import Fault
 from policy.record import Record
 from policy.rule import ADVISORY, MANDATORY, rule
-from policy.rules.kinds import REDIS, REDIS_CLUSTER
+from policy.rules.kinds import REDIS, REDIS_CLUSTER, VALKEY
 
 LARGEST_GB = 300
 REPLICAS = 5
@@ -155,11 +155,25 @@ def two_zones(record: Record) -> Iterator[Fault]:
     "A shard of a cluster has up to five replicas.",
     "Google, Memorystore for Redis Cluster, 2026-11",
     REDIS_CLUSTER,
+    VALKEY,
 )
 def cluster_replicas(record: Record) -> Iterator[Fault]:
     field = record.at("replicaCount")
     if field.outside(0, REPLICAS):
         yield field.fault(f"0 to {REPLICAS} are possible", "add shards instead")
+
+
+GUARDED = {
+    REDIS_CLUSTER: {
+        "authorizationMode": "AUTH_MODE_IAM_AUTH",
+        "transitEncryptionMode": "TRANSIT_ENCRYPTION_MODE_SERVER_AUTHENTICATION",
+    },
+    VALKEY: {
+        "authorizationMode": "IAM_AUTH",
+        "transitEncryptionMode": "SERVER_AUTHENTICATION",
+    },
+}
+"""The same two settings as each product spells them."""
 
 
 @rule(
@@ -168,13 +182,10 @@ def cluster_replicas(record: Record) -> Iterator[Fault]:
     "A cluster asks who comes and speaks TLS.",
     f"{sources.PROVIDER}: both off when unset, a change replaces",
     REDIS_CLUSTER,
+    VALKEY,
 )
 def cluster_guarded(record: Record) -> Iterator[Fault]:
-    wanted = {
-        "authorizationMode": "AUTH_MODE_IAM_AUTH",
-        "transitEncryptionMode": "TRANSIT_ENCRYPTION_MODE_SERVER_AUTHENTICATION",
-    }
-    for key, value in wanted.items():
+    for key, value in GUARDED[record.token].items():
         field = record.at(key)
         if field.is_not(value):
             yield field.fault(

@@ -20,18 +20,20 @@ from policy.rules.kinds import (
     SECRET,
     SERVICE,
     SQL,
+    VALKEY,
     WORKERS,
 )
 from policy.rules.run import containers, cpus
 from policy.world import World
 
-STATEFUL = (SQL, REDIS, REDIS_CLUSTER, BUCKET, SECRET, REPOSITORY)
+STATEFUL = (SQL, REDIS, REDIS_CLUSTER, VALKEY, BUCKET, SECRET, REPOSITORY)
 DEFAULT_PROVIDER = re.compile(r"::pulumi:providers:[^:]+::default")
 PROVIDER = "pulumi:providers:gcp"
 FLAGS = {
     SQL: ("deletionProtection", "settings.deletionProtectionEnabled"),
     REDIS: ("deletionProtection",),
     REDIS_CLUSTER: ("deletionProtectionEnabled",),
+    VALKEY: ("deletionProtectionEnabled",),
     SECRET: ("deletionProtection",),
 }
 """Google's and the provider's own protection, by type."""

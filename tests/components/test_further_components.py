@@ -16,6 +16,9 @@ from components.cache import CacheTier, CacheTierArgs
 from components.database import Database, DatabaseArgs
 from components.delivery import Delivery, DeliveryArgs, DeliveryWave
 from components.quotas import QuotaRequest, Quotas, QuotasArgs
+from policy.check import check
+from policy.record import Record, from_registrations
+from policy.rules import every
 from topology import Durability
 
 WAVES = [
@@ -266,3 +269,22 @@ def test_every_field_of_these_exists_in_the_provider() -> None:
     found, checked = test_provider_fields.faults(world)
     assert not found, "\n".join(sorted(found))
     assert checked > 80
+
+
+@pytest.mark.parametrize("engine", [CacheEngine.CLUSTER, CacheEngine.VALKEY])
+def test_the_rules_know_sharded_caches(engine: CacheEngine) -> None:
+    def broken(records: list[Record]) -> set[str]:
+        found = check(records, every())
+        return {v.rule for v in found if v.name.startswith("cache-")}
+
+    records = from_registrations(cache(engine=engine))
+    # Recorded alone: the provider of its stack is not there.
+    alone = {"explicit-provider"}
+    assert broken(records) <= alone
+    open_to_all = [
+        dataclasses.replace(r, inputs={**r.inputs, "authorizationMode": "DISABLED"})
+        if "shardCount" in r.inputs
+        else r
+        for r in records
+    ]
+    assert broken(open_to_all) - alone == {"redis-cluster-guarded"}

@@ -121,3 +121,42 @@ def test_types_have_one_path_each() -> None:
     paths = [(k.api, k.path) for k in resource_types()]
     assert len(paths) == len(set(paths))
     assert all(isinstance(k, ResourceType) for k in resource_types())
+
+
+CLUSTER = "gcp:redis/cluster:Cluster"
+VALKEY = "gcp:memorystore/instance:Instance"
+QUOTA = "gcp:cloudquota/sQuotaPreference:SQuotaPreference"
+POLICY = "gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy"
+CHANGED = [
+    # gcp.md 1.4: modes and zones replace, size does not.
+    (CLUSTER, "authorizationMode", True),
+    (CLUSTER, "transitEncryptionMode", True),
+    (CLUSTER, "zoneDistributionConfig", True),
+    (CLUSTER, "shardCount", False),
+    (CLUSTER, "replicaCount", False),
+    (CLUSTER, "deletionProtectionEnabled", False),
+    (VALKEY, "authorizationMode", True),
+    (VALKEY, "mode", True),
+    (VALKEY, "shardCount", False),
+    (VALKEY, "engineVersion", False),
+    # gcp.md 2: a preference stays with its parent; clouddeploy by name and location.
+    (QUOTA, "parent", True),
+    (QUOTA, "quotaConfig", False),
+    (POLICY, "serviceClass", True),
+    (POLICY, "pscConfig", False),
+    ("gcp:clouddeploy/deliveryPipeline:DeliveryPipeline", "location", True),
+    ("gcp:clouddeploy/deliveryPipeline:DeliveryPipeline", "serialPipeline", False),
+    ("gcp:clouddeploy/target:Target", "name", True),
+    ("gcp:clouddeploy/target:Target", "requireApproval", False),
+    ("gcp:clouddeploy/automation:Automation", "rules", False),
+    ("gcp:pubsub/schema:Schema", "type", True),
+    ("gcp:pubsub/schema:Schema", "definition", False),
+]
+
+
+@pytest.mark.parametrize(("token", "path", "replaces"), CHANGED)
+def test_a_change_replaces_where_google_cannot_change_in_place(
+    token: str, path: str, replaces: bool
+) -> None:
+    found = diff.changes(TYPES[token], {path: "a"}, {path: "b"})
+    assert [(c.path, c.replaces) for c in found] == [(path, replaces)]
