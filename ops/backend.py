@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -86,7 +87,37 @@ def begin(target: Stack) -> None:
     name = f"{ORGANIZATION}/{target.project}/{target.name}"
     target.state.parent.mkdir(parents=True, exist_ok=True)
     empty = {"version": 3, "checkpoint": {"stack": name, "latest": None}}
-    target.state.write_text(json.dumps(empty))
+    scratch = target.state.with_suffix(".new")
+    scratch.write_text(json.dumps(empty))
+    os.replace(scratch, target.state)
+
+
+def mend(target: Stack) -> str | None:
+    """Replace a state that a killed engine left half-written; what was done.
+
+    Its backup is the state before. Without one, a local stack begins anew: creation
+    adopts what stands. Elsewhere a lost state is for people to decide on.
+    """
+    if not target.state.exists() or _is_whole(target.state):
+        return None
+    backup = target.state.with_name(f"{target.state.name}.bak")
+    if backup.exists() and _is_whole(backup):
+        shutil.copy2(backup, target.state)
+        return "half-written state replaced by its backup"
+    if target.environment != "local":
+        raise CommandError(
+            f"{relative(target.state)} cannot be read: `meridian state restore "
+            f"--env {target.environment}` puts a backup back"
+        )
+    begin(target)
+    return "half-written state begun anew: what stands is adopted"
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        return "checkpoint" in json.loads(file.read_text())
+    except (ValueError, TypeError):
+        return False
 
 
 def tree_digest(tree: Path = ROOT) -> str:

@@ -58,7 +58,8 @@ def prepare(found: Iterable[Stack]) -> Iterator[str]:
     """Make every stack usable; what was cleared away after a killed run."""
     for target in found:
         backend.prepare(target)
-        for note in (stack.break_stale_lock(target), stack.clear_pending(target)):
+        lock = stack.break_stale_lock(target)
+        for note in (lock, backend.mend(target), stack.clear_pending(target)):
             if note:
                 yield f"{target.piece.name}: {note}"
 

@@ -238,7 +238,14 @@ def _wait_until_ready(console: Console) -> Json:
     deadline = time.monotonic() + READY_SECONDS
     told = time.monotonic()
     while True:
-        status = call("/console/world")
+        try:
+            status = call("/console/world")
+        except CommandError:
+            # An `up` with nothing to do is here before a new control plane listens.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+            continue
         held = {f["target"].split("/")[1] for f in status["faults"]}
         waiting = [
             r["name"]

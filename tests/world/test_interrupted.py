@@ -133,3 +133,16 @@ def test_a_foreign_lock_is_refused_and_a_dead_one_removed(fresh: Clone) -> None:
     up = fresh.run("up")
     assert "lock of the dead process" in up.stdout
     assert locks(fresh) == []
+
+
+def test_a_half_written_state_is_mended(fresh: Clone) -> None:
+    fresh.run("up")
+    folder = fresh.root / ".meridian/state/.pulumi/stacks/meridian-cell"
+    state = folder / "local.us-east1.json"
+    state.write_text("")
+    (folder / "local.us-west1.json").write_text('{"version": 3, "checkpo')
+    (folder / "local.us-west1.json.bak").unlink(missing_ok=True)
+    up = fresh.run("up")
+    assert up.stdout.count("half-written state") == 2
+    assert set(fresh.json("preview")["summary"]) == {"same"}
+    assert sum(r["ready"] for r in fresh.json("status")["regions"]) == 15
