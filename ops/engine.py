@@ -23,6 +23,8 @@ from tools import toolchain
 
 Json = dict[str, Any]
 POLL_SECONDS = 0.05
+GRACE_SECONDS = 15.0
+"""How long an interrupted engine may take to end its open operations."""
 OFFLINE = "offline, local provider"
 PREVIEW = ("preview", "--json", "--show-sames")
 """Words after `pulumi`: every resource of a plan, as JSON."""
@@ -115,7 +117,12 @@ def _watch(
                 on_event(event)
     except BaseException:
         process.send_signal(signal.SIGINT)
-        process.wait()
+        try:
+            process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            # It waits for a program that this interrupt has ended, too.
+            process.kill()
+            process.wait()
         raise
 
 

@@ -196,7 +196,7 @@ def _child(task: Task, writer: int, parent: int) -> None:
     code = 1
     with os.fdopen(writer, "w", buffering=1) as out:
         try:
-            signal.signal(signal.SIGINT, _interrupted)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ.update(task.extra)
             answer = {"output": _serve(task, out, parent)}
             code = 0
@@ -208,12 +208,6 @@ def _child(task: Task, writer: int, parent: int) -> None:
             answer = {"error": traceback.format_exc()}
         out.write(json.dumps(answer) + "\n")
     os._exit(code)
-
-
-def _interrupted(number: int, frame: object) -> None:
-    """The first interrupt ends the run; later ones must not cut its ending short."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _end_with(parent: int) -> None:
