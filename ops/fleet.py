@@ -79,7 +79,8 @@ def up(
         # One stack needs no fork: its program runs in the engine's own host.
         (target,) = found
         event = _bound(on_event, target)
-        engine.run(target, list(UP), offline=True, extra=dict(extra), on_event=event)
+        command = list(up_command(target))
+        engine.run(target, command, offline=True, extra=dict(extra), on_event=event)
         return
     marks = Stamps(catalogue, found, "\n".join(f"{k}={v}" for k, v in extra.items()))
     needed: dict[slices.Slice, Stack] = {}
@@ -98,12 +99,20 @@ def up(
     if needed:
         _run(
             needed,
-            UP,
             lambda piece: slices.producers(catalogue, piece),
             extra,
             on_event,
             done,
         )
+
+
+def up_command(target: Stack) -> tuple[str, ...]:
+    """Words of an `up`; it looks first where a field has an owner at run time.
+
+    The engine would else send the last value that it knows of an ignored field.
+    """
+    owned = any(r.get("ignoreChanges") for r in stack.resources(target))
+    return (*UP, "--refresh") if owned else UP
 
 
 def destroy(
@@ -119,14 +128,14 @@ def destroy(
 
 def _run(
     by_piece: Mapping[slices.Slice, Stack],
-    command: tuple[str, ...],
     needs: Callable[[slices.Slice], Iterable[slices.Slice]],
     extra: Mapping[str, str],
     on_event: OnEvent,
     on_result: Callable[[Result], None],
 ) -> None:
     def begin(piece: slices.Slice) -> Task:
-        return Task(target=by_piece[piece], command=command, extra=extra)
+        target = by_piece[piece]
+        return Task(target=target, command=up_command(target), extra=extra)
 
     inline.warm()
     failed: list[Result] = []

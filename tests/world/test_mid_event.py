@@ -11,12 +11,9 @@ import json
 import urllib.request
 from typing import Any
 
-import pytest
-
 from localcloud.world import open_world
 from tests.world.conftest import Clone
 
-REGION = "us-east1"
 RUN = "run.googleapis.com/v2/projects/meridian-local/locations/us-east1"
 SQL = "sqladmin.googleapis.com/v1/projects/meridian-local/instances"
 SERVICE = f"{RUN}/services/meridian-stream"
@@ -36,7 +33,7 @@ def call(base: str, path: str, change: Any = None) -> Any:
 
 
 def test_an_up_in_mid_event_keeps_minimum_and_grown_disk(
-    clone: Clone, monkeypatch: pytest.MonkeyPatch
+    clone: Clone,
 ) -> None:
     base = open_world(clone.root).control
     before = call(base, SERVER)["settings"]["dataDiskSizeGb"]
@@ -59,9 +56,7 @@ def test_an_up_in_mid_event_keeps_minimum_and_grown_disk(
         "request_timeout_seconds: 3600", "request_timeout_seconds: 1800"
     )
     file.write_text(text)
-    monkeypatch.setenv("MERIDIAN_CONTROL_PLANE", base)
-    words = ("up", "--refresh", "--yes", "--skip-preview")
-    clone.pulumi(*words, env="local", region=REGION)
+    clone.run("up")
 
     service, server = call(base, SERVICE), call(base, SERVER)
     assert service["template"]["timeout"] == "1800s", "the up changed what it should"
