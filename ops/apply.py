@@ -23,19 +23,12 @@ from ops import (
 )
 from ops.errors import BAD_INPUT, DIFFERENT, FINDINGS, CommandError
 from ops.inline import OnEvent, Result
+from ops.stateful import STATEFUL
 from topology import Plan, slices
 from topology.waves import Wave, waves
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
-STATEFUL = (
-    "gcp:sql/databaseInstance:DatabaseInstance",
-    "gcp:sql/database:Database",
-    "gcp:redis/instance:Instance",
-    "gcp:storage/bucket:Bucket",
-    "gcp:secretmanager/secret:Secret",
-)
-"""Types that hold what cannot be made again."""
 LOST = ("delete", "replace", "create-replacement", "delete-replaced")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from ops import acceptances, engine
+from ops import acceptances, engine, rotation
 from ops.errors import CommandError
 from ops.paths import ROOT, WORK, relative
 from ops.stack import ORGANIZATION, Stack
@@ -26,6 +26,7 @@ def prepare(target: Stack, digest: str | None = None) -> None:
 
     `digest` is the image of an earlier revision; the working tree's when left out.
     """
+    rotation.refuse_unfinished()
     (WORK / "state").mkdir(parents=True, exist_ok=True)
     passphrase = WORK / "passphrase"
     if not passphrase.exists():
@@ -77,7 +78,9 @@ def _initialise(target: Stack) -> None:
     )
     if done.returncode:
         raise CommandError(f"the stack cannot be made: {done.stderr.strip()}")
-    target.salt.write_text(yaml.safe_load(settings.read_text())["encryptionsalt"])
+    target.shared_salt.write_text(
+        yaml.safe_load(settings.read_text())["encryptionsalt"]
+    )
 
 
 def begin(target: Stack) -> None:

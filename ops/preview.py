@@ -94,6 +94,7 @@ def _whole(environment: str, *, live: bool) -> Json:
     plan = json.loads(text)
     return {
         "steps": steps(plan),
+        "versions": list(_versions(plan)),
         "diagnostics": _diagnostics(plan),
         "records": from_preview(plan),
     }
@@ -128,6 +129,7 @@ def _sliced(
         "slices": [piece.name for piece in pieces],
         "wiring": "planned" if planned else "live",
         "steps": [step for answer in shown for step in answer["steps"]],
+        "versions": [found for answer in shown for found in answer["versions"]],
         "diagnostics": _each_once(d for a in shown for d in a["diagnostics"]),
         "records": [record for answer in shown for record in answer["records"]],
     }
@@ -173,9 +175,25 @@ def _answer(target: stack.Stack, output: str) -> Json:
     where, plan = {"slice": target.piece.name}, json.loads(output)
     return {
         "steps": [where | step for step in steps(plan)],
+        "versions": [where | found for found in _versions(plan)],
         "diagnostics": [where | d for d in _diagnostics(plan)],
         "records": from_preview(plan),
     }
+
+
+def _versions(plan: Json) -> Iterator[Json]:
+    """Providers of another release than the one that wrote the state."""
+    for step in plan.get("steps", ()):
+        kind = step["urn"].split("::")[2].rsplit("$", 1)[-1]
+        if not kind.startswith("pulumi:providers:") or not step.get("oldState"):
+            continue
+        old, new = (
+            ((step.get(side) or {}).get("inputs") or {}).get("version")
+            for side in ("oldState", "newState")
+        )
+        if old != new and new:
+            package = kind.rsplit(":", 1)[-1]
+            yield {"package": package, "state": old, "program": new}
 
 
 def _each_once(diagnostics: Iterable[Json]) -> list[Json]:
@@ -243,6 +261,7 @@ def lines(answer: Json) -> list[str]:
     found = changed(answer)
     if answer.get("wiring") == "planned":
         shown[0] += "; values between slices are planned: what their previews return"
+    shown += _upgrades(answer["versions"])
     place = ""
     for step in found:
         if step.get("slice", "") != place:
@@ -262,8 +281,19 @@ def lines(answer: Json) -> list[str]:
     return shown
 
 
+def _upgrades(versions: Iterable[Json]) -> list[str]:
+    """Each change of a provider's release once, with how many stacks it is in."""
+    pairs = Counter((v["package"], v["state"], v["program"]) for v in versions)
+    return [
+        f"  provider {package}: the state is of {old}, the program brings {new} "
+        f"({count} stack{'s' if count > 1 else ''}): look for changes nobody made"
+        for (package, old, new), count in pairs.items()
+    ]
+
+
 SIGNS = {
     "create": "+",
+    "import": "<",
     "update": "~",
     "delete": "-",
     "replace": "+-",

@@ -57,9 +57,19 @@ class Stack:
         return WORK / "stacks" / f"{self.project}.{self.name}.yaml"
 
     @property
-    def salt(self) -> Path:
+    def shared_salt(self) -> Path:
         """The environment's salt: its stacks share one, as they share a passphrase."""
         return WORK / "stacks" / f"{self.environment}.salt"
+
+    @property
+    def own_salt(self) -> Path:
+        """The stack's own salt, once its passphrase was changed."""
+        return WORK / "stacks" / f"{self.project}.{self.name}.own.salt"
+
+    @property
+    def salt(self) -> Path:
+        """The salt that its secrets are encrypted with."""
+        return self.own_salt if self.own_salt.exists() else self.shared_salt
 
     @property
     def state(self) -> Path:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pulumi
 import pulumi_gcp
 
-from topology import Catalogue, CatalogueError, Plan, load, make_plan
+from stacks.adopting import adopt
+from topology import Catalogue, CatalogueError, Plan, load, make_plan, reader
 from topology.acceptance import Acceptance, acceptance, standing
 from topology.blocks import DIGEST
 from topology.catalogue import Layout
@@ -81,6 +82,7 @@ def open_world(
         return World(plan=plan, providers=made)
     guard(catalogue, form, pulumi.runtime.is_dry_run())
     report(plan.findings, pulumi.runtime.is_dry_run(), accepted(config))
+    _adopt(name)
     return World(plan=plan, providers=_providers(catalogue, layer, region))
 
 
@@ -128,6 +130,14 @@ def _load(name: str) -> Catalogue:
     try:
         folder = os.environ.get(CATALOGUES)
         return load(name, Path(folder)) if folder else load(name)
+    except CatalogueError as error:
+        raise InputError(str(error)) from error
+
+
+def _adopt(name: str) -> None:
+    """What the environment lists as existing is imported, not made."""
+    try:
+        adopt(Path(os.environ.get(CATALOGUES) or reader.CATALOGUES), name)
     except CatalogueError as error:
         raise InputError(str(error)) from error
 

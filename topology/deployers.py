@@ -32,6 +32,8 @@ ROLES = {
         "roles/iam.serviceAccountUser",
         "roles/redis.admin",
         "roles/pubsub.editor",
+        # Its requests for quota.
+        "roles/cloudquotas.admin",
     ),
     Layer.EDGE: (
         "roles/billing.costsManager",

@@ -93,7 +93,21 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 source=kind.source,
                 replace=frozenset(old.keys() | new.keys()),
             )
+        elif not old:
+            old = await self._found(kind, request.id, new)
         return _diff_response(kind, diff.changes(kind, old, new), new)
+
+    async def _found(self, kind: ResourceType, ident: str, new: Json) -> Json:
+        """What an import compares with: the declared fields as they are there now.
+
+        Without a world nothing is known of it, so nothing differs.
+        """
+        body = (
+            await self._cloud.read(kind, f"{kind.version}{ident}")
+            if self._cloud
+            else None
+        )
+        return drift.as_found(kind, new, body) if body else new
 
     async def Create(self, request: Any, context: Any) -> Any:
         kind, inputs = lookup(_type_of(request.urn)), _load(request.properties)

@@ -162,6 +162,41 @@ def drift(env: Env = "local", as_json: AsJson = False) -> None:
 
 
 @group.command()
+def adopt(
+    kind: Annotated[
+        str | None, typer.Argument(metavar="TYPE", help="As `preview` prints it.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Logical name.")] = None,
+    ident: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="What the provider imports the type by."),
+    ] = None,
+    forget: Annotated[
+        str | None, typer.Option(help="Take this name off the list again.")
+    ] = None,
+    env: Env = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Manage what exists already: the next `up` imports it, or refuses when it differs.
+
+    Without arguments, the list; it is a file of the catalogue, to be committed.
+    """
+    from ops import adopt as adopting
+    from topology.adoption import Adoption
+
+    if forget:
+        adopting.forget(env, forget)
+    elif kind is not None:
+        if not name or not ident:
+            text = "TYPE, NAME and ID go together: `meridian adopt --help`"
+            raise CommandError(text, BAD_INPUT)
+        new = Adoption(type=kind, name=name, id=ident)
+        adopting.add(env, new, lambda text: print(text, file=sys.stderr))
+    answer = adopting.listed(env)
+    show(answer) if as_json else print("\n".join(adopting.lines(answer)))
+
+
+@group.command()
 def bootstrap(env: Env = "prod", as_json: AsJson = False) -> None:
     """What an organisation needs once: projects, state bucket, key, a deployer a slice.
 
@@ -203,6 +238,20 @@ def state_restore(
     with world.one_at_a_time():
         folder, count = backups.restore(env, name)
     print(f"{count} states from {relative(folder)}; `meridian preview` shows the rest")
+
+
+@state_app.command("rotate")
+def state_rotate() -> None:
+    """Give every state of this clone a new passphrase. Nothing that runs is touched.
+
+    With a key service: `pulumi stack change-secrets-provider gcpkms://...` for each
+    stack; a new version of the same key needs nothing.
+    """
+    from ops import rotation, world
+
+    with world.one_at_a_time():
+        count = rotation.rotate(lambda text: print(text, file=sys.stderr, flush=True))
+    print(f"{count} states have a new passphrase, kept in .meridian/passphrase")
 
 
 layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")

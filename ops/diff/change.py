@@ -9,19 +9,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from ops.stateful import STATEFUL
 from policy.field import Opaque
 from policy.record import plain
 from topology import facts
 
 Json = dict[str, Any]
-STATEFUL = {
-    "gcp:sql/databaseInstance:DatabaseInstance": "the last backup",
-    "gcp:sql/database:Database": "the last backup",
-    "gcp:redis/instance:Instance": "the database: the feed is filled again",
-    "gcp:storage/bucket:Bucket": "soft delete, while its days last",
-    "gcp:secretmanager/secret:Secret": "whoever holds its values",
-}
-"""Types that hold what cannot be made again, and where it may be had from."""
 MASKED = "[secret]"
 UNKNOWN = "[not known yet]"
 COMPUTED = "[computed]"
@@ -180,10 +173,49 @@ def _values(step: Json) -> Iterator[Value]:
         plain((step.get(key) or {}).get("inputs") or {})
         for key in ("oldState", "newState")
     )
-    for path in sorted(step.get("detailedDiff") or ()):
+    paths = sorted(step.get("detailedDiff") or ())
+    lists = {root for path in paths if (root := _resized(path, before, after))}
+    for root in sorted(lists):
+        yield from _members(root, at(before, root), at(after, root))
+    for path in paths:
+        if any(path.startswith(f"{root}[") for root in lists):
+            continue
         old, new = (shown(path, at(side, path), side) for side in (before, after))
         # Of what is computed anew, a rehearsal knows neither value.
         yield from _inside(named(path, after), COMPUTED if new == UNKNOWN else old, new)
+
+
+def _resized(path: str, before: Any, after: Any) -> str | None:
+    """The list that a path goes through, when it has got longer or shorter."""
+    for match in re.finditer(r"\[\d+\]", path):
+        root = path[: match.start()]
+        old, new = at(before, root), at(after, root)
+        if isinstance(old, list) and isinstance(new, list) and len(old) != len(new):
+            return root
+    return None
+
+
+def _members(root: str, before: list[Any], after: list[Any]) -> Iterator[Value]:
+    """What left a list and what came, wherever it stood: positions only shift."""
+    old, new = (
+        [shown(f"{root}[]", item, side) for item in side] for side in (before, after)
+    )
+    for item in _besides(old, new):
+        yield Value(path=root, before=item, after=None)
+    for item in _besides(new, old):
+        yield Value(path=root, before=None, after=item)
+
+
+def _besides(items: list[Any], others: list[Any]) -> list[Any]:
+    """Items that the others do not have, each as often as it is missing there."""
+    left = list(others)
+    found = []
+    for item in items:
+        if item in left:
+            left.remove(item)
+        else:
+            found.append(item)
+    return found
 
 
 def _inside(path: str, before: Any, after: Any) -> Iterator[Value]:

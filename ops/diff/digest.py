@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ops import preview
 from ops.diff.change import Change, changes, count
 from ops.diff.fold import Fold, fold
 from ops.diff.rehearsal import Rehearsal
+from ops.errors import BAD_INPUT, CommandError
 from policy.check import check
 from policy.record import from_preview, from_state
 from policy.rule import Level, Violation
@@ -47,6 +49,29 @@ def digest(environment: str, rehearsal: Rehearsal) -> Json:
         "changes": [_fold(each) for each in folds],
         "table": _table(found),
     }
+
+
+def read(file: Path) -> Json:
+    """An answer that was kept; refused when it is none of this version."""
+    import jsonschema
+
+    again = "make it by `meridian diff BASE HEAD --json`"
+    try:
+        answer: Json = json.loads(file.read_text())
+    except OSError as error:
+        text = f"--from {file}: {error.strerror}: {again}"
+        raise CommandError(text, BAD_INPUT) from error
+    except ValueError as error:
+        text = f"--from {file}: no JSON ({error}): {again}"
+        raise CommandError(text, BAD_INPUT) from error
+    schema = json.loads(Path(__file__).with_name("schema.json").read_text())
+    wrong = jsonschema.Draft202012Validator(schema).iter_errors(answer)
+    first = next(wrong, None)
+    if first is not None:
+        place = first.json_path
+        text = f"--from {file}: no digest: {place}: {first.message[:200]}: {again}"
+        raise CommandError(text, BAD_INPUT)
+    return answer
 
 
 def _plan(environment: str, tree: Path) -> Plan | None:

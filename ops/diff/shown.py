@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,8 @@ COLOURS = {
 }
 LEVELS = {"data": "error", "protection": "error", "exposure": "error"}
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+BUNDLE = 3
+"""So many resources of one component that come or go together are one line."""
 MANY = 8
 """Regions up to this number are named in a line; more are counted."""
 
@@ -139,13 +142,40 @@ def _by_risk(found: Json) -> Iterator[tuple[str, list[Json]]]:
     for risk in RISKS:
         changes = [c for c in found["changes"] if c["risk"] == risk]
         if changes:
-            yield risk, changes
+            yield risk, list(_bundled(changes))
+
+
+def _bundled(changes: list[Json]) -> Iterator[Json]:
+    """What comes or goes with its component is one line: which types, how many."""
+    groups: dict[tuple[Any, ...], list[Json]] = {}
+    for change in changes:
+        groups.setdefault(_bundle(change), []).append(change)
+    for group in groups.values():
+        if len(group) < BUNDLE:
+            yield from group
+            continue
+        first = group[0]
+        count = Counter(c["type"].rsplit(":", 1)[-1] for c in group)
+        listed = (f"{n} {kind}" if n > 1 else kind for kind, n in sorted(count.items()))
+        top = first["resources"][0].partition("::")[0].partition("$")[0]
+        yield first | {
+            "type": top,
+            "name": f"({len(group)} resources: {', '.join(listed)})",
+        }
+
+
+def _bundle(change: Json) -> tuple[Any, ...]:
+    """What changes must share to be one line; what is worse stays alone."""
+    if change["risk"] not in ("create", "delete"):
+        return (change["name"], change["type"], *change["resources"])
+    top = change["resources"][0].partition("::")[0].partition("$")[0]
+    return (change["op"], top, tuple(change["regions"]), change["undo"])
 
 
 def _head(change: Json) -> str:
     kind = change["type"].rsplit(":", 1)[-1]
     regions = change["regions"]
-    if len(change["resources"]) == 1:
+    if len(change["resources"]) == 1 and not change["name"].startswith("("):
         return f"{kind} {change['name']}"
     where = ", ".join(regions) if len(regions) <= MANY else f"{len(regions)} regions"
     return f"{kind} {change['name']} in {where}"

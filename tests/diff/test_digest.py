@@ -248,10 +248,43 @@ def test_the_json_form_is_its_schema(tmp_path: Path) -> None:
 
 def test_a_comment_stays_below_what_a_code_host_takes() -> None:
     long = "x" * 100
-    steps = [step("create", RUN, f"{long}-{number}", new={}) for number in range(2_000)]
+    sizes = {"timeout": "1s"}, {"timeout": "2s"}
+    steps = [
+        step("update", RUN, f"{long}-{number}", *sizes, ("timeout",))
+        for number in range(2_000)
+    ]
     text = shown.markdown(made(*steps))
     assert len(text) < shown.LIMIT
     assert "more blocks" in text
+
+
+def test_what_leaves_a_list_is_named_and_not_what_moved_up() -> None:
+    before = {"backends": [{"group": name} for name in "abcd"]}
+    after = {"backends": [{"group": name} for name in "acde"[:3]]}
+    paths = ("backends[1].group", "backends[2].group", "backends[3]")
+    (found,) = changes(plan(step("update", RUN, "edge", before, after, paths)))
+    assert [(v.path, v.before, v.after) for v in found.values] == [
+        ("backends", {"group": "b"}, None)
+    ]
+
+
+def test_a_secret_in_a_list_that_grew_is_masked() -> None:
+    before = {"envs": [{"name": "A", "value": "1"}]}
+    after = {"envs": [*before["envs"], {"name": "DB_PASSWORD", "value": "hunter2"}]}
+    (found,) = changes(plan(step("update", RUN, "x", before, after, ("envs[1]",))))
+    (value,) = found.values
+    assert value.after == {"name": "DB_PASSWORD", "value": "[secret]"}
+
+
+def test_what_goes_with_its_component_is_one_line_but_data_is_named() -> None:
+    kinds = ("Topic", "Subscription", "Subnetwork")
+    steps = [
+        step("delete", f"gcp:x/y:{kind}", f"me-west1-{kind}", {}) for kind in kinds
+    ]
+    steps += [step("delete", REDIS, f"me-west1-{name}", {}) for name in "abc"]
+    text = "\n".join(shown.lines(made(*steps)))
+    assert "(3 resources: Subnetwork, Subscription, Topic) in me-west1" in text
+    assert all(f"Instance me-west1-{name}" in text for name in "abc")
 
 
 def test_a_change_of_all_regions_alike_is_read_on_one_page() -> None:

@@ -127,6 +127,11 @@ class Clone:
         self.run("down")
 
 
+def changed(preview: dict[str, Any]) -> list[dict[str, Any]]:
+    """Steps of a preview that an `up` would really take."""
+    return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone whose world is up; taken down at the end, whatever happened."""

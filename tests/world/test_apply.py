@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world.conftest import Clone
+from tests.world.conftest import Clone, changed
 
 REGIONS = 15
 
@@ -26,11 +26,21 @@ def kept(clone: Clone, catalogue: Path) -> Iterator[str]:
     text = catalogue.read_text()
     yield text
     catalogue.write_text(text)
+    clone.run("layout", "move")
     clone.run("up")
 
 
-def changed(preview: dict) -> list[dict]:
-    return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
+def declared(clone: Clone) -> dict[str, int]:
+    """Number of resources in each stack that holds any, without the engine's own."""
+    held = {
+        name: [
+            r
+            for r in (state["checkpoint"].get("latest") or {}).get("resources") or ()
+            if not r["type"].startswith("pulumi:")
+        ]
+        for name, state in clone.states().items()
+    }
+    return {name: len(found) for name, found in held.items() if found}
 
 
 def ready(clone: Clone) -> int:
@@ -121,11 +131,16 @@ def test_the_layout_moves_to_whole_and_back(
     refused = clone.run("up", code=2)
     assert "meridian layout move" in refused.stderr
     pids = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
-    assert clone.json("layout", "move")["moved"] == 386
+    sliced = declared(clone)
+    total = sum(sliced.values())
+    # Each stack has a root and a provider besides.
+    assert clone.json("layout", "move")["moved"] == total + 2
+    assert declared(clone) == {"meridian/local": total}
     assert changed(clone.json("preview")) == []
     clone.run("up")
     catalogue.write_text(kept)
-    assert clone.json("layout", "move")["moved"] == 418
+    assert clone.json("layout", "move")["moved"] == total + 2 * len(sliced)
+    assert declared(clone) == sliced
     assert changed(clone.json("preview")) == []
     clone.run("up")
     assert pids == {p["name"]: p["pid"] for p in clone.json("status")["parts"]}

@@ -1,8 +1,13 @@
-"""Digests of prepared changes, on the real engine."""
+"""Digests of prepared changes, on the real engine; the README shows five of them.
+
+With MERIDIAN_WRITE_EXAMPLES=1 the examples are written anew instead of compared: read
+the difference before it is committed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.world.conftest import Clone
+from tests.world.conftest import ROOT, Clone
+
+EXAMPLES = ROOT / "docs" / "digest"
+FORMS = {"txt": (), "md": ("--markdown",), "sarif": ("--sarif",), "json": ("--json",)}
 
 
 def git(clone: Clone, *words: str) -> str:
@@ -50,6 +58,22 @@ def digest(repository: Clone) -> dict[str, Any]:
     return repository.json("diff", "main")
 
 
+def is_shown(repository: Clone, name: str, answer: dict[str, Any]) -> None:
+    """The README's example of this change is what the command prints now."""
+    kept = repository.root / ".meridian" / "digest.json"
+    kept.write_text(json.dumps(answer))
+    for form, words in FORMS.items():
+        text = repository.run("diff", "--from", str(kept), *words).stdout
+        # The hash names the whole source, and changes with every commit.
+        text = text.replace(answer["hash"], "0123456789abcdef")
+        file = EXAMPLES / f"{name}.{form}"
+        if os.environ.get("MERIDIAN_WRITE_EXAMPLES"):
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(text)
+        assert file.read_text() == text, f"{file.name}: see this module's docstring"
+    assert (EXAMPLES / f"{name}.txt").read_text() in (ROOT / "README.md").read_text()
+
+
 def test_a_tier_scaled_is_one_block_of_all_its_regions(
     repository: Clone, prod: Path
 ) -> None:
@@ -61,11 +85,15 @@ def test_a_tier_scaled_is_one_block_of_all_its_regions(
     assert change["values"] == [{"path": "memorySizeGb", "before": 128, "after": 100}]
     assert [other["where"] for other in change["differs"]] == [["asia-south1"]]
     assert found["counts"] == {"update": 10}
-    text = repository.run("diff", "main", "--markdown").stdout
+    kept = repository.root / ".meridian" / "answer.json"
+    kept.write_text(json.dumps(found))
+    text = repository.run("diff", "--from", str(kept), "--markdown").stdout
     assert len(text.splitlines()) <= 60
     assert str(repository.root) not in text
-    runs = json.loads(repository.run("diff", "main", "--sarif").stdout)["runs"]
+    done = repository.run("diff", "--from", str(kept), "--sarif")
+    runs = json.loads(done.stdout)["runs"]
     assert [r["ruleId"] for r in runs[0]["results"]] == ["risk-update"]
+    is_shown(repository, "scale-a-tier", found)
 
 
 def test_a_replaced_cache_is_the_worst_and_policy_refuses_it(
@@ -80,6 +108,7 @@ def test_a_replaced_cache_is_the_worst_and_policy_refuses_it(
     assert first["because"] == ["transitEncryptionMode"]
     assert first["protected"]
     assert "redis-tls" in [broken["rule"] for broken in found["policy"]["new"]]
+    is_shown(repository, "replace-a-cache", found)
 
 
 def test_an_opened_ingress_is_an_exposure(repository: Clone, prod: Path) -> None:
@@ -90,6 +119,7 @@ def test_an_opened_ingress_is_an_exposure(repository: Clone, prod: Path) -> None
     (value,) = found["changes"][0]["values"]
     assert (value["path"], value["after"]) == ("ingress", "INGRESS_TRAFFIC_ALL")
     assert found["policy"]["refused"]
+    is_shown(repository, "open-ingress", found)
 
 
 def test_a_component_renamed_with_an_alias_is_no_change(
@@ -109,6 +139,7 @@ def test_a_component_renamed_with_an_alias_is_no_change(
     file.write_text(f'{head}        "spending",\n{tail}')
     kept = digest(repository)
     assert kept["resources"] == 0, kept["changes"]
+    is_shown(repository, "rename-with-alias", kept)
 
 
 def test_a_deleted_region_is_deleted_and_nothing_else_lost(
@@ -125,11 +156,25 @@ def test_a_deleted_region_is_deleted_and_nothing_else_lost(
     assert {region for change in gone for region in change["regions"]} == {"me-west1"}
     assert "delete" in found["table"]["me-west1"]
     assert [n for n, row in found["table"].items() if "delete" in row] == ["me-west1"]
+    is_shown(repository, "delete-a-region", found)
 
 
 def test_equal_revisions_say_no_change(repository: Clone, prod: Path) -> None:
     output = repository.run("diff", "main", "HEAD").stdout
     assert "no change: main and HEAD declare the same" in output
+
+
+def test_an_answer_that_is_none_is_bad_input(repository: Clone) -> None:
+    file = repository.root / ".meridian" / "none.json"
+    missing = repository.run("diff", "--from", str(file), code=2)
+    assert "No such file" in missing.stderr
+    file.write_text('{"version": 1}')
+    assert "no digest" in repository.run("diff", "--from", str(file), code=2).stderr
+    file.write_text("{")
+    assert "no JSON" in repository.run("diff", "--from", str(file), code=2).stderr
+    both = repository.run("diff", "main", "--from", str(file), code=2)
+    assert "leave main out" in both.stderr
+    assert "`meridian diff main HEAD`" in repository.run("diff", code=2).stderr
 
 
 def test_a_revision_that_does_not_exist_is_bad_input(repository: Clone) -> None:

@@ -14,14 +14,10 @@ from pathlib import Path
 
 import yaml
 
-from tests.world.conftest import Clone
+from tests.world.conftest import Clone, changed
 
 REGIONS = 15
 PLANTED = 20
-
-
-def changed(preview: dict) -> list[dict]:
-    return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
 
 
 def test_fifteen_regions_are_ready(clone: Clone) -> None:
