@@ -231,8 +231,9 @@ class _Job:
             # The edge touches what every region is reached through.
             watched = self._plan.serving if slices.EDGE in wave.slices else wave.regions
             if watched:
-                gate.watch(watched, self._bake)
-                self._say(f"  gate: sound for {self._bake:g} s")
+                goal = self._plan.catalogue.objectives.error_ratio
+                judged = gate.watch(watched, self._bake, goal)
+                self._say(f"  gate: {judged}")
         except CommandError as error:
             self._roll_back(error)
         self._record.waves.append([piece.name for piece in wave.slices])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+import urllib.parse
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ops import world
@@ -17,15 +18,22 @@ BAD_LOOKS = 3
 """Looks in a row at which a region is not sound before the gate closes."""
 
 
+JUDGED_SECONDS = 6
+"""Shortest bake time whose errors are judged: three looks of Prometheus, every 2 s."""
+FEW = 5
+"""Failed requests of a region that are no trend: a share of little traffic is noise."""
+
+
 class GateError(CommandError):
     """A region of the wave is not sound."""
 
 
-def watch(regions: Sequence[str], seconds: float) -> None:
+def watch(regions: Sequence[str], seconds: float, error_ratio: float) -> str:
     """Look at the regions until they were sound for `seconds`; raises `GateError`.
 
-    Sound: ready through its own front door, and nothing degraded. A cell born today
-    has no front door before the edge knows it; its instances must be ready.
+    Sound: ready through its own front door, nothing degraded, and no larger share of
+    requests than `error_ratio` ended in a server error. A cell born today has no front
+    door before the edge knows it; its instances must be ready. Returns what was judged.
     """
     bad: dict[str, int] = dict.fromkeys(regions, 0)
     began = time.monotonic()
@@ -41,6 +49,37 @@ def watch(regions: Sequence[str], seconds: float) -> None:
         if late or failing:
             raise GateError(_text(trouble))
         time.sleep(min(LOOK_SECONDS, max(0.05, seconds)))
+    if seconds < JUDGED_SECONDS:
+        return f"sound for {seconds:g} s; errors need {JUDGED_SECONDS} s to be judged"
+    trouble = _failing(regions, seconds, error_ratio)
+    if trouble:
+        raise GateError(_text(trouble))
+    return f"sound for {seconds:g} s, at most {error_ratio:.2%} of requests failed"
+
+
+def _failing(regions: Sequence[str], seconds: float, goal: float) -> dict[str, str]:
+    """Regions that answered more requests with a server error than they may."""
+    metric = "meridian_http_requests_total"
+    failed = _increase(f'{metric}{{code=~"5.."}}', seconds)
+    total = _increase(metric, seconds)
+    return {
+        name: f"answered {failed[name]:.0f} of {total[name]:.0f} requests with a "
+        f"server error, {goal:.2%} are allowed (objectives.error_ratio)"
+        for name in regions
+        if failed.get(name, 0.0) >= FEW and failed[name] > goal * total[name]
+    }
+
+
+def _increase(series: str, seconds: float) -> Mapping[str, float]:
+    """By how much a counter grew, by region, until now."""
+    query = f"sum by (region) (increase({series}[{seconds:.0f}s]))"
+    now = time.time()
+    words = {"query": query, "start": now, "end": now, "step": 1}
+    answer = world.call(f"/console/query?{urllib.parse.urlencode(words)}")
+    return {
+        row["metric"].get("region", ""): float(row["values"][-1][1])
+        for row in answer["data"]["result"]
+    }
 
 
 def _trouble(regions: Sequence[str]) -> dict[str, str]:

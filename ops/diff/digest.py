@@ -117,9 +117,11 @@ def _policy(rehearsal: Rehearsal) -> Json:
         for records in (before, from_preview(rehearsal.plan))
     )
     new: dict[str, list[Violation]] = {}
-    for key, violation in found.items():
-        if key not in old:
-            new.setdefault(violation.rule, []).append(violation)
+    # In the order of names: the engine's own differs from run to run.
+    for violation in sorted(
+        (v for key, v in found.items() if key not in old), key=lambda v: v.urn
+    ):
+        new.setdefault(violation.rule, []).append(violation)
     return {
         "new": [
             {

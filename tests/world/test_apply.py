@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import json
 import re
 import subprocess
+import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +107,53 @@ def test_a_bad_revision_stops_in_the_first_wave_and_is_rolled_back(
     after = {r["name"]: r["instances"] for r in clone.json("status")["regions"]}
     assert after == before
     assert changed(clone.json("preview")) == []
+
+
+def test_a_revision_that_answers_with_errors_is_rolled_back(
+    clone: Clone, kept: str
+) -> None:
+    """Ready, and wrong: only its answers show it."""
+    canary = clone.json("apply", "--dry-run")[1]["slices"][0]
+    urls = {r["name"]: r["url"] for r in clone.json("status")["regions"]}
+    program = clone.root / "service" / "stream" / "instance.py"
+    sound = program.read_text()
+    head = "    async def search(self, name: str, given: object) -> dict[str, Any]:\n"
+    assert head in sound
+    with clients(f"{urls[canary]}/v1/collections/none:search"):
+        try:
+            planted = "        if name:\n            raise RuntimeError('planted')\n"
+            program.write_text(sound.replace(head, head + planted))
+            failed = clone.run("apply", "--bake", "8", code=1)
+        finally:
+            program.write_text(sound)
+    assert re.search(
+        rf"{canary} answered \d+ of \d+ requests with a server", failed.stderr
+    )
+    assert "Rolled back to" in failed.stderr
+    assert ready(clone) == REGIONS
+    assert changed(clone.json("preview")) == []
+
+
+@contextlib.contextmanager
+def clients(url: str) -> Iterator[None]:
+    """A few searches a second, whatever they are answered."""
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.wait(0.1):
+            body = json.dumps({"vector": [1.0], "k": 1}).encode()
+            headers = {"content-type": "application/json"}
+            request = urllib.request.Request(url, data=body, headers=headers)
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(request, timeout=5).close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        asking.join()
 
 
 def test_a_region_is_retired_and_born_again(
