@@ -19,6 +19,11 @@ BUCKET = ("gcp:storage/bucket:Bucket", f"{CELL}-vault-snapshots")
 
 
 @pytest.fixture(scope="module")
+def clone(few: Clone) -> Clone:
+    return few
+
+
+@pytest.fixture(scope="module")
 def catalogue(clone: Clone) -> Path:
     return clone.root / "stacks" / "catalogue" / "local.yaml"
 
