@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import topology
-from ops import backend, engine, fleet, inline, policy, records, stack
+from ops import backend, engine, fleet, inline, policy, records, stack, world
 from ops.engine import OFFLINE, PLUGIN, PREVIEW, QUIET
 from ops.errors import BAD_INPUT, CommandError
 from ops.paths import ROOT, WORK
@@ -89,7 +89,7 @@ def steps(plan: Json) -> list[Json]:
 def _whole(environment: str, *, live: bool) -> Json:
     target = stack.stack(environment)
     backend.prepare(target)
-    extra = {} if live else QUIET
+    extra = {} if live else _offline(environment)
     text = engine.run(target, list(PREVIEW), offline=not live, extra=extra)
     plan = json.loads(text)
     return {
@@ -98,6 +98,13 @@ def _whole(environment: str, *, live: bool) -> Json:
         "diagnostics": _diagnostics(plan),
         "records": from_preview(plan),
     }
+
+
+def _offline(environment: str) -> dict[str, str]:
+    """What the local provider is told; where it has a world, imports look into it."""
+    if environment != "local" or not world.alive():
+        return dict(QUIET)
+    return {**QUIET, "MERIDIAN_CONTROL_PLANE": world.world().control}
 
 
 def _sliced(
@@ -121,7 +128,7 @@ def _sliced(
         backend.prepare(target)
     planned = any(not stack.outputs(targets[p]) for p in asked) or len(asked) > 1
     with tempfile.TemporaryDirectory(dir=WORK) as folder:
-        extra = {**QUIET, PLANNED: folder} if planned else QUIET
+        extra = _offline(name) | ({PLANNED: folder} if planned else {})
         found = _run_all(catalogue, targets, extra, Path(folder))
     shown = [answer for piece, answer in found.items() if piece in pieces]
     shown += [_destroyed(target) for target in gone]
