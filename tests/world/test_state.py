@@ -185,7 +185,8 @@ def exported(clone: Clone, passphrase: str) -> tuple[int, str]:
     script = (
         f'eval "$({sys.executable} -m ops env --env local --region {CELL} --offline)"; '
         "unset PULUMI_CONFIG_PASSPHRASE_FILE; "
-        f"exec pulumi stack export --show-secrets -s local.{CELL} --cwd stacks/cell --non-interactive"
+        f"exec pulumi stack export --show-secrets -s local.{CELL} "
+        "--cwd stacks/cell --non-interactive"
     )
     done = subprocess.run(
         ["bash", "-c", script],
