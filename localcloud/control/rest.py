@@ -260,9 +260,10 @@ def _new_name(kind: ResourceType, request: web.Request, body: Json) -> str:
     elif kind.create is Create.SERVER:
         name = _drawn_name(body)
     else:
-        name = body.get("name") or body.get("accountId")
+        name = body.get(kind.id_field)
     if not name:
-        what = kind.id_param if kind.create is Create.QUERY else "name in the body"
+        query = kind.create is Create.QUERY
+        what = kind.id_param if query else f"{kind.id_field} in the body"
         raise envelope.ApiError(400, "INVALID_ARGUMENT", f"{what} is missing")
     return _full_name(kind, request, str(name).rsplit("/", 1)[-1])
 

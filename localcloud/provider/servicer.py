@@ -24,8 +24,6 @@ from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
 from localcloud.types.base import IamMemberType, Json, ResourceType
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine's mark for a value that is not known yet."""
 VERSION = "10.2.0"
 """Version of the genuine provider whose types are answered for."""
 OFFLINE = (
