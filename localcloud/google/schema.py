@@ -125,7 +125,7 @@ def _scalar(schema: Json, value: Any, place: str) -> Iterator[Problem]:
     if words is not None and schema["type"] == "string":
         yield from _word(words, value, place)
         return
-    form: str = schema.get("format", schema["type"])
+    form = str(schema.get("format", schema["type"]))
     fits, wanted = FORMS.get(form, FORMS[schema["type"]])
     if not fits(value):
         yield _mistyped(place, value, wanted)
