@@ -29,8 +29,14 @@ def refusals(kind: ResourceType, inputs: Json) -> list[Problem]:
         body = google_body(kind, inputs)
     except json.JSONDecodeError:
         return [_unreadable(kind)]
-    found = schema.problems(schemas(document(kind)), kind.schema, _opaque(body))
-    return [_as_input(kind, problem) for problem in found]
+    return [_as_input(kind, each) for each in body_refusals(kind, _opaque(body))]
+
+
+def body_refusals(kind: ResourceType, body: Any) -> list[Problem]:
+    """What Google would refuse of the body of a creation; places are its own paths."""
+    if kind.schema is None:
+        return []
+    return schema.problems(schemas(document(kind)), kind.schema, body)
 
 
 def document(kind: ResourceType) -> str:

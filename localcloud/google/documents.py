@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -78,8 +79,18 @@ def methods(document: Json) -> Iterator[Json]:
         yield from methods(resource)
 
 
-def request_schema(document: Json, method: str, path: str) -> str | None:
-    """Schema of the body of a request; `path` has no host and no version prefix cut.
+@dataclass(frozen=True)
+class Request:
+    """What a method takes."""
+
+    schema: str
+    """Schema of its body."""
+    in_path: frozenset[str]
+    """Fields that its path holds; clients repeat them in the body, and may."""
+
+
+def request(document: Json, method: str, path: str) -> Request | None:
+    """The request that an HTTP method and a path, with its version, stand for.
 
     None: the API has no such method, or one without a body.
     """
@@ -88,8 +99,9 @@ def request_schema(document: Json, method: str, path: str) -> str | None:
         if each["httpMethod"] != method or "request" not in each:
             continue
         if _pattern(base + each.get("flatPath", each["path"])).fullmatch(path):
-            schema: str = each["request"]["$ref"]
-            return schema
+            parameters = each.get("parameters", {}).items()
+            named = {k for k, v in parameters if v["location"] == "path"}
+            return Request(each["request"]["$ref"], frozenset(named))
     return None
 
 

@@ -62,10 +62,20 @@ OPAQUE = Opaque()
 
 
 def problems(
-    schemas: Mapping[str, Json], name: str, body: Any, place: str = ""
+    schemas: Mapping[str, Json],
+    name: str,
+    body: Any,
+    *,
+    besides: frozenset[str] = frozenset(),
 ) -> list[Problem]:
-    """Everything in `body` that the schema `name` has no room for."""
-    return list(_judge(schemas, {"$ref": name}, body, place))
+    """Everything in `body` that the schema `name` has no room for.
+
+    `besides` are fields of the request that may stand beside those of the schema.
+    """
+    if besides and isinstance(body, dict):
+        known = schemas[name].get("properties", {})
+        body = {k: v for k, v in body.items() if k in known or k not in besides}
+    return list(_judge(schemas, {"$ref": name}, body, ""))
 
 
 def _judge(
