@@ -51,14 +51,15 @@ def marked(values: Json, like: Json) -> Json:
 
 
 def _marked(value: Any, like: Any) -> Any:
-    if is_secret(value) or not _contains(like):
+    if is_secret(value) or not contains(like):
         return value
     if isinstance(value, dict) and isinstance(like, dict) and not is_secret(like):
         return marked(value, like)
     return {SIGNATURE: SECRET, VALUE: value}
 
 
-def _contains(value: Any) -> bool:
+def contains(value: Any) -> bool:
+    """Whether there is a secret in it."""
     if isinstance(value, dict):
-        return is_secret(value) or any(map(_contains, value.values()))
-    return isinstance(value, list) and any(map(_contains, value))
+        return is_secret(value) or any(map(contains, value.values()))
+    return isinstance(value, list) and any(map(contains, value))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -19,6 +20,7 @@ from pulumi.runtime.proto import (
 )
 
 from localcloud.google import bodies
+from localcloud.google.schema import Problem
 from localcloud.provider import diff, drift, secret
 from localcloud.provider.cloud import Cloud, CloudError
 from localcloud.provider.scratch import Scratch
@@ -226,10 +228,21 @@ def _refusals(kind: ResourceType, written: Json) -> list[Any]:
 
     No property is named: the engine would print its whole value besides.
     """
+    found = bodies.refusals(kind, secret.hidden(written))
+    if secret.contains(written):
+        all_found = bodies.refusals(kind, secret.bare(written))
+        found += [_silent(each) for each in all_found if each not in found]
     return [
         provider_pb2.CheckFailure(property="", reason=f"Google would refuse it: {each}")
-        for each in bodies.refusals(kind, secret.hidden(written))
+        for each in found
     ]
+
+
+def _silent(problem: Problem) -> Problem:
+    """A problem that says nothing of the value."""
+    return replace(
+        problem, given="a secret of another form", remedy="look at what it is made from"
+    )
 
 
 def _raw(struct: struct_pb2.Struct) -> Json:
