@@ -92,8 +92,12 @@ class ResourceType:
     """Input paths whose change replaces the resource."""
     widens: frozenset[str] = frozenset()
     """Address ranges of `replace` that may grow in place, and only grow."""
+    releases: frozenset[str] = frozenset()
+    """Paths of `replace` that may be taken away in place: a replica is promoted."""
     ignore_removed: frozenset[str] = frozenset()
-    """Paths whose removal is no change (the provider suppresses it)."""
+    """Inputs of JSON text in which a key that is only removed is no change (the
+    provider suppresses it).
+    """
     auto_id: Callable[[Json], str] | None = None
     """Makes `{id}` from the inputs when it is no input of its own."""
     body_input: str | None = None

@@ -2,7 +2,7 @@
 nobody rolls out here but Pulumi, and nobody grants.
 """
 
-from localcloud.types.base import Json, Operation, ResourceType, by_key
+from localcloud.types.base import Create, Json, Operation, ResourceType, by_key
 
 DEPLOY = "clouddeploy.googleapis.com"
 SOURCE = "clouddeploy v1 discovery; gcp.md 1.6 and 2; pulumi_gcp 10.2.0 clouddeploy"
@@ -61,6 +61,20 @@ TYPES = (
         id_param="quotaPreferenceId",
         drop=frozenset({"name", "parent"}),
         replace=frozenset({"dimensions", "name", "parent", "quotaId", "service"}),
+    ),
+    ResourceType(
+        token="gcp:serviceusage/consumerQuotaOverride:ConsumerQuotaOverride",
+        api="serviceusage.googleapis.com",
+        schema="QuotaOverride",
+        path="v1beta1/projects/{project}/services/{service}/consumerQuotaMetrics/"
+        "{metric}/limits/{limit}/consumerOverrides/{id}",
+        source="serviceusage v1beta1 discovery; gcp.md 1.6 and 2 (parent replaces)",
+        create=Create.SERVER,
+        operation=Operation.LONG_RUNNING,
+        drop=frozenset(
+            {"deletionPolicy", "force", "limit", "metric", "project", "service"}
+        ),
+        replace=frozenset({"dimensions", "limit", "metric", "project", "service"}),
     ),
     ResourceType(
         token="gcp:networkconnectivity/serviceConnectionPolicy:ServiceConnectionPolicy",

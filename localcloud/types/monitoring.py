@@ -1,9 +1,34 @@
 """Cloud Monitoring and billing budgets."""
 
-from localcloud.types.base import Create, ResourceType
+from localcloud.types.base import Create, Json, ResourceType
 
 SOURCE = "monitoring v1/v3 and billingbudgets v1 discovery; gcp.md 1.6 and 2"
 DROP = frozenset({"deletionPolicy", "project"})
+
+
+SLI = "serviceLevelIndicator"
+SECRET_LABELS = {
+    "authToken": "auth_token",
+    "password": "password",
+    "serviceKey": "service_key",
+}
+"""Names in Pulumi and keys at Google."""
+DAY_SECONDS = 86400
+
+
+def _objective_body(body: Json) -> Json:
+    days = body.pop("rollingPeriodDays", None)
+    if isinstance(days, int):
+        body["rollingPeriod"] = f"{days * DAY_SECONDS}s"
+    return body
+
+
+def _channel_body(body: Json) -> Json:
+    """Google has labels and their secret ones in one map."""
+    secret = body.pop("sensitiveLabels", None)
+    if isinstance(secret, dict):
+        body["labels"] = {**body.get("labels", {}), **secret}
+    return body
 
 
 TYPES = (
@@ -17,6 +42,7 @@ TYPES = (
         drop=DROP,
         replace=frozenset({"project"}),
         body_input="dashboardJson",
+        ignore_removed=frozenset({"dashboardJson"}),
         runs="page, drawn from Prometheus",
     ),
     ResourceType(
@@ -43,5 +69,74 @@ TYPES = (
         drop=DROP | {"billingAccount"},
         replace=frozenset({"billingAccount"}),
         rename={"allUpdatesRule": "notificationsRule"},
+    ),
+    ResourceType(
+        token="gcp:monitoring/notificationChannel:NotificationChannel",
+        api="monitoring.googleapis.com",
+        schema="NotificationChannel",
+        path="v3/projects/{project}/notificationChannels/{id}",
+        source=SOURCE,
+        create=Create.SERVER,
+        rename={
+            f"sensitiveLabels.{secret}{suffix}": secret_name
+            for secret, secret_name in SECRET_LABELS.items()
+            for suffix in ("", "Wo")
+            if suffix or secret != secret_name
+        },
+        drop=DROP
+        | {"forceDelete"}
+        | {f"sensitiveLabels.{secret}WoVersion" for secret in SECRET_LABELS},
+        replace=frozenset({"project"}),
+        body=_channel_body,
+    ),
+    ResourceType(
+        token="gcp:monitoring/customService:CustomService",
+        api="monitoring.googleapis.com",
+        schema="Service",
+        path="v3/projects/{project}/services/{id}",
+        source=SOURCE,
+        create=Create.SERVER,
+        drop=DROP | {"serviceId"},
+        replace=frozenset({"project", "serviceId"}),
+        body=lambda body: {**body, "custom": {}},
+    ),
+    ResourceType(
+        token="gcp:monitoring/slo:Slo",
+        api="monitoring.googleapis.com",
+        schema="ServiceLevelObjective",
+        path="v3/projects/{project}/services/{service}/serviceLevelObjectives/{id}",
+        source=SOURCE,
+        create=Create.SERVER,
+        rename={
+            "basicSli": f"{SLI}.basicSli",
+            "requestBasedSli": f"{SLI}.requestBased",
+            "windowsBasedSli": f"{SLI}.windowsBased",
+            "**.locations": "location",
+            "**.methods": "method",
+            "**.versions": "version",
+        },
+        drop=DROP | {"**.availability.enabled", "service", "sloId"},
+        replace=frozenset({"project", "service", "sloId"}),
+        body=_objective_body,
+    ),
+    ResourceType(
+        token="gcp:monitoring/uptimeCheckConfig:UptimeCheckConfig",
+        api="monitoring.googleapis.com",
+        schema="UptimeCheckConfig",
+        path="v3/projects/{project}/uptimeCheckConfigs/{id}",
+        source=SOURCE,
+        create=Create.SERVER,
+        rename={"httpCheck.authInfo.passwordWo": "password"},
+        drop=DROP | {"httpCheck.authInfo.passwordWoVersion"},
+        replace=frozenset(
+            {
+                "checkerType",
+                "httpCheck.requestMethod",
+                "monitoredResource",
+                "project",
+                "resourceGroup",
+                "syntheticMonitor",
+            }
+        ),
     ),
 )

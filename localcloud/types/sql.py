@@ -77,6 +77,7 @@ TYPES = (
         ),
         drop=SWITCHES | OTHER_REQUESTS,
         replace=frozenset({"name", "region", "project", "masterInstanceName"}),
+        releases=frozenset({"masterInstanceName"}),
         outputs=_sql_outputs,
         runs="Postgres 18",
     ),

@@ -81,7 +81,16 @@ TYPES = (
         drop=SWITCHES
         | {"enableObjectRetention", "forceDestroy"}
         | {f"{CONDITION}.{switch}" for switch in SENT_ZEROS},
-        replace=frozenset({"location", "name", "project", "hierarchicalNamespace"}),
+        replace=frozenset(
+            {
+                "customPlacementConfig",
+                "enableObjectRetention",
+                "hierarchicalNamespace",
+                "location",
+                "name",
+                "project",
+            }
+        ),
         body=_bucket_body,
         outputs=_bucket_outputs,
         runs="files of the control plane",
@@ -96,7 +105,16 @@ TYPES = (
         id_param="repositoryId",
         operation=Operation.LONG_RUNNING,
         drop=SWITCHES | {"repositoryId", "location"},
-        replace=frozenset({"format", "location", "mode", "project", "repositoryId"}),
+        replace=frozenset(
+            {
+                "format",
+                "location",
+                "mode",
+                "project",
+                "remoteRepositoryConfig",
+                "repositoryId",
+            }
+        ),
         body=_repository_body,
         outputs=_repository_outputs,
     ),

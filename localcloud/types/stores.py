@@ -44,10 +44,13 @@ TYPES = (
         drop=SWITCHES | {"region", "name"},
         replace=frozenset(
             {
+                "alternativeLocationId",
                 "authorizedNetwork",
                 "connectMode",
+                "locationId",
                 "name",
                 "project",
+                "readReplicasMode",
                 "region",
                 "reservedIpRange",
                 "tier",
