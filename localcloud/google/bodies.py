@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -29,6 +30,9 @@ def refusals(kind: ResourceType, inputs: Json) -> list[Problem]:
         body = google_body(kind, inputs)
     except json.JSONDecodeError:
         return [_unreadable(kind)]
+    except (AttributeError, KeyError, TypeError) as error:
+        # What makes the body looks into blocks that are none, or are not there.
+        return [_shapeless(kind, error)]
     return [_as_input(kind, each) for each in body_refusals(kind, _opaque(body))]
 
 
@@ -80,14 +84,11 @@ def _opaque(value: Any) -> Any:
 def _as_input(kind: ResourceType, problem: Problem) -> Problem:
     """A problem of the body under the path that its author wrote."""
     place = input_path(kind, problem.place)
+    if kind.body_input:
+        return replace(problem, place=f"{kind.body_input} {problem.place}".rstrip())
     if place == problem.place:
         return problem
-    return Problem(
-        place=f"{place} ({problem.place} at Google)",
-        given=problem.given,
-        allowed=problem.allowed,
-        remedy=problem.remedy,
-    )
+    return replace(problem, place=f"{place} ({problem.place} at Google)")
 
 
 def input_path(kind: ResourceType, place: str) -> str:
@@ -113,4 +114,14 @@ def _unreadable(kind: ResourceType) -> Problem:
         given="no JSON",
         allowed="Google's body is read from it",
         remedy="write it with json.dumps",
+    )
+
+
+def _shapeless(kind: ResourceType, error: Exception) -> Problem:
+    missing = isinstance(error, KeyError)
+    return Problem(
+        place=str(error.args[0]) if missing else "a block of the inputs",
+        given="missing" if missing else "of another shape",
+        allowed="no body can be made without it",
+        remedy=f"give it as {kind.token} has it",
     )

@@ -162,8 +162,9 @@ def short_hash(*parts: object) -> str:
 def by_key(members: list[Json], key: str, *, keep: bool = False) -> Json:
     """A list in Pulumi that is a map in Google's body, by a field of its members."""
     return {
-        member[key]: {k: v for k, v in member.items() if keep or k != key}
+        member.get(key, ""): {k: v for k, v in member.items() if keep or k != key}
         for member in members
+        if isinstance(member, dict)
     }
 
 
@@ -179,7 +180,8 @@ def visit(value: Any, path: Sequence[str], change: Callable[[Json, str], None]) 
     if not rest:
         change(value, name)
     elif head.endswith("[]"):
-        for member in value[name] or ():
+        members = value[name]
+        for member in members if isinstance(members, list) else ():
             visit(member, rest, change)
     else:
         visit(value[name], rest, change)

@@ -134,6 +134,7 @@ TYPES = (
             "logConfig.requestHeaders": "loggingHttpRequestHeaders",
             "logConfig.responseHeaders": "loggingHttpResponseHeaders",
         },
+        wrap=frozenset({"healthChecks"}),
         drop=frozenset(
             {
                 "circuitBreakers.connectTimeout",

@@ -27,7 +27,7 @@ def _account_outputs(inputs: Json, body: Json, path: str) -> Json:
 
 def _role_body(body: Json) -> Json:
     identity = body.pop("roleId")
-    body["includedPermissions"] = body.pop("permissions")
+    body["includedPermissions"] = body.pop("permissions", [])
     return {"roleId": identity, "role": body}
 
 

@@ -1,6 +1,6 @@
 """Cloud Monitoring and billing budgets."""
 
-from localcloud.types.base import Create, Json, ResourceType
+from localcloud.types.base import Create, Json, ResourceType, visit
 
 SOURCE = "monitoring v1/v3 and billingbudgets v1 discovery; gcp.md 1.6 and 2"
 DROP = frozenset({"deletionPolicy", "project"})
@@ -16,6 +16,23 @@ SECRET_LABELS = {
 DAY_SECONDS = 86400
 
 
+def _budget_body(body: Json) -> Json:
+    visit(body, ["amount", "lastPeriodAmount"], _mark)
+    visit(body, ["budgetFilter", "labels"], _lists)
+    return body
+
+
+def _mark(container: Json, key: str) -> None:
+    """What is true in Pulumi is there, and empty, at Google."""
+    if container[key] is True:
+        container[key] = {}
+
+
+def _lists(container: Json, key: str) -> None:
+    if isinstance(container[key], dict):
+        container[key] = {k: [v] for k, v in container[key].items()}
+
+
 def _objective_body(body: Json) -> Json:
     days = body.pop("rollingPeriodDays", None)
     if isinstance(days, int):
@@ -26,8 +43,9 @@ def _objective_body(body: Json) -> Json:
 def _channel_body(body: Json) -> Json:
     """Google has labels and their secret ones in one map."""
     secret = body.pop("sensitiveLabels", None)
-    if isinstance(secret, dict):
-        body["labels"] = {**body.get("labels", {}), **secret}
+    labels = body.setdefault("labels", {})
+    if isinstance(secret, dict) and isinstance(labels, dict):
+        labels.update(secret)
     return body
 
 
@@ -69,6 +87,7 @@ TYPES = (
         drop=DROP | {"billingAccount"},
         replace=frozenset({"billingAccount"}),
         rename={"allUpdatesRule": "notificationsRule"},
+        body=_budget_body,
     ),
     ResourceType(
         token="gcp:monitoring/notificationChannel:NotificationChannel",

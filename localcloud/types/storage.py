@@ -1,6 +1,6 @@
 """Secret Manager, Cloud Storage, Artifact Registry."""
 
-from localcloud.types.base import Create, Json, Operation, ResourceType, by_key
+from localcloud.types.base import Create, Json, Operation, ResourceType, by_key, visit
 
 SWITCHES = frozenset({"deletionProtection", "deletionPolicy", "project"})
 CONDITION = "lifecycleRules[].condition"
@@ -25,24 +25,19 @@ BUCKET_NAMES = {
 
 
 def _bucket_body(body: Json) -> Json:
-    """Which objects a rule is for is a word in Pulumi and a truth value at Google."""
-    for rule in body.get("lifecycle", {}).get("rule", ()):
-        condition = rule.get("condition", {})
-        state = condition.pop("withState", "ANY")
-        if state in ("LIVE", "ARCHIVED"):
-            condition["isLive"] = state == "LIVE"
+    visit(body, ["lifecycle", "rule[]", "condition", "withState"], _is_live)
     return body
+
+
+def _is_live(condition: Json, key: str) -> None:
+    """Which objects a rule is for is a word in Pulumi and a truth value at Google."""
+    state = condition.pop(key)
+    if state in ("LIVE", "ARCHIVED"):
+        condition["isLive"] = state == "LIVE"
 
 
 def _bucket_outputs(inputs: Json, body: Json, path: str) -> Json:
     return {"url": f"gs://{path.rsplit('/', 1)[-1]}"}
-
-
-def _secret_body(body: Json) -> Json:
-    replication = body.get("replication", {})
-    if "auto" in replication:
-        replication["automatic"] = replication.pop("auto")
-    return body
 
 
 def _repository_body(body: Json) -> Json:
@@ -67,7 +62,7 @@ TYPES = (
         id_param="secretId",
         drop=SWITCHES | {"secretId"},
         replace=frozenset({"replication", "secretId", "project"}),
-        body=_secret_body,
+        rename={"replication.auto": "automatic"},
         runs="control plane, values encrypted at rest",
     ),
     ResourceType(

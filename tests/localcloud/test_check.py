@@ -103,6 +103,15 @@ async def test_a_dashboard_that_is_no_json_is_refused() -> None:
     assert "dashboardJson is no JSON" in found
 
 
+async def test_inputs_of_another_shape_are_refused_and_break_nothing() -> None:
+    account = "gcp:serviceaccount/account:Account"
+    (missing,) = await reasons(account, {"displayName": "a"})
+    assert "accountId is missing" in missing
+    budget = "gcp:billing/budget:Budget"
+    (wrong,) = await reasons(budget, {"billingAccount": "b", "amount": [1.0]})
+    assert "amount is a list of 1; Google wants a block" in wrong
+
+
 @pytest.mark.parametrize(
     "inputs",
     [
