@@ -17,6 +17,7 @@ from aiohttp import web
 
 from localcloud.control import envelope
 from localcloud.control.store import Json, Row, Store
+from localcloud.google import bodies
 from localcloud.types import resource_types
 from localcloud.types.base import Create, Operation, ResourceType
 
@@ -112,6 +113,7 @@ class Rest:
             if kind.create is Create.ENABLE:
                 return web.json_response(envelope.done(kind, path, body))
             raise envelope.ApiError(409, "ALREADY_EXISTS", f'"{path}" already exists')
+        _judge(kind, body)
         row = Row(kind.api, path, kind.token, envelope.stored(kind, path, body))
         self._store.put(row)
         return await self._settle(kind, row, "create", self._ensure(row))
@@ -119,6 +121,7 @@ class Rest:
     async def _change(
         self, kind: ResourceType, row: Row, body: Json, mask: str | None
     ) -> web.Response:
+        _judge(kind, body)
         if mask:
             merged = json.loads(json.dumps(row.body))
             for path in mask.split(","):
@@ -250,6 +253,14 @@ def _key(row: Row) -> tuple[str, str, str]:
     return row.api, row.path, row.token
 
 
+def _judge(kind: ResourceType, body: Json) -> None:
+    """Refuse a body that Google's parser would refuse."""
+    found = bodies.body_refusals(kind, body)
+    if found:
+        text = f"Invalid JSON payload received. {'; '.join(map(str, found))}"
+        raise envelope.ApiError(400, "INVALID_ARGUMENT", text)
+
+
 def _pattern(path: str) -> str:
     return re.sub(r"\\\{\w+\\\}", "[^/:]+", re.escape(path))
 
@@ -260,9 +271,10 @@ def _new_name(kind: ResourceType, request: web.Request, body: Json) -> str:
     elif kind.create is Create.SERVER:
         name = _drawn_name(body)
     else:
-        name = body.get("name") or body.get("accountId")
+        name = body.get(kind.id_field)
     if not name:
-        what = kind.id_param if kind.create is Create.QUERY else "name in the body"
+        query = kind.create is Create.QUERY
+        what = kind.id_param if query else f"{kind.id_field} in the body"
         raise envelope.ApiError(400, "INVALID_ARGUMENT", f"{what} is missing")
     return _full_name(kind, request, str(name).rsplit("/", 1)[-1])
 

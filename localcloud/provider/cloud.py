@@ -194,7 +194,7 @@ def create_request(kind: ResourceType, path: str, body: Json) -> tuple[str, str,
         case Create.QUERY:
             return "POST", f"{collection}?{kind.id_param}={name}", body
         case Create.BODY:
-            return "POST", collection, {**body, "name": body.get("name", name)}
+            return "POST", collection, {kind.id_field: name, **body}
         case Create.PUT:
             return "PUT", path, body
         case Create.ENABLE:

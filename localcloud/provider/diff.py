@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,10 +37,12 @@ def changes(kind: ResourceType, old: Json, new: Json) -> list[Change]:
     found = []
     for path, how in _walk(_public(old), _public(new), ""):
         plain = re.sub(r"\[[^\]]*\]", "[]", path)
-        if how is Kind.DELETE and plain in kind.ignore_removed:
+        before, after = old.get(plain), new.get(plain)
+        if plain in kind.ignore_removed and _only_less(before, after):
             continue
-        grown = plain in kind.widens and _contains(new.get(plain), old.get(plain))
-        replaces = _under(plain, kind.replace) and not grown
+        grown = plain in kind.widens and _contains(after, before)
+        released = plain in kind.releases and not after
+        replaces = _under(plain, kind.replace) and not grown and not released
         found.append(Change(path, how, replaces))
     return sorted(found, key=lambda change: change.path)
 
@@ -73,6 +76,23 @@ def _contains(wide: Any, narrow: Any) -> bool:
         return ipaddress.IPv4Network(narrow).subnet_of(ipaddress.IPv4Network(wide))
     except ValueError:
         return False
+
+
+def _only_less(old: Any, new: Any) -> bool:
+    """Whether one JSON text is the other without some keys."""
+    try:
+        return _covers(json.loads(old), json.loads(new))
+    except (TypeError, ValueError):
+        return False
+
+
+def _covers(old: Any, new: Any) -> bool:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return all(k in old and _covers(old[k], v) for k, v in new.items())
+    if isinstance(old, list) and isinstance(new, list):
+        same = len(old) == len(new)
+        return same and all(map(_covers, old, new))
+    return bool(old == new)
 
 
 def _public(inputs: Json) -> Json:

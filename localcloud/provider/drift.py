@@ -54,14 +54,14 @@ def _place(kind: ResourceType, inputs: Json, path: Path) -> Path:
             place.append(key)
             continue
         pattern = f"{pattern}.{key}" if pattern else key
-        place.append(_renamed(kind, pattern, key))
+        place += _renamed(kind, pattern, key)
         if pattern in kind.wrap and not isinstance(value, list):
             place.append(0)
     return tuple(place)
 
 
-def _renamed(kind: ResourceType, pattern: str, key: str) -> str:
-    return kind.rename.get(pattern, key)
+def _renamed(kind: ResourceType, pattern: str, key: str) -> list[str]:
+    return kind.rename.get(pattern, kind.rename.get(f"**.{key}", key)).split(".")
 
 
 def _at(value: Any, path: Path) -> Any:

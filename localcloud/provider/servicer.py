@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -18,14 +19,14 @@ from pulumi.runtime.proto import (
     provider_pb2_grpc,
 )
 
-from localcloud.provider import diff, drift
+from localcloud.google import bodies
+from localcloud.google.schema import Problem
+from localcloud.provider import diff, drift, secret
 from localcloud.provider.cloud import Cloud, CloudError
 from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
 from localcloud.types.base import IamMemberType, Json, ResourceType
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""The engine's mark for a value that is not known yet."""
 VERSION = "10.2.0"
 """Version of the genuine provider whose types are answered for."""
 OFFLINE = (
@@ -67,7 +68,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if not self._cloud and not os.environ.get("MERIDIAN_QUIET_PROVIDER"):
             await self._warn(OFFLINE)
         return provider_pb2.ConfigureResponse(
-            acceptSecrets=False, supportsPreview=True, acceptResources=False
+            acceptSecrets=True, supportsPreview=True, acceptResources=False
         )
 
     async def Check(self, request: Any, context: Any) -> Any:
@@ -76,11 +77,15 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         except UnknownTypeError as error:
             failure = provider_pb2.CheckFailure(property="", reason=str(error))
             return provider_pb2.CheckResponse(inputs=request.news, failures=[failure])
-        if isinstance(kind, IamMemberType) or not kind.autoname:
+        if isinstance(kind, IamMemberType):
             return provider_pb2.CheckResponse(inputs=request.news)
+        written = _raw(request.news)
+        failures = _refusals(kind, written)
+        if failures or not kind.autoname:
+            return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
         old = _load(request.olds) if request.HasField("olds") else None
-        news = diff.named(kind, request.urn, old, _load(request.news))
-        return provider_pb2.CheckResponse(inputs=_dump(news))
+        news = diff.named(kind, request.urn, old, secret.bare(written))
+        return provider_pb2.CheckResponse(inputs=_dump(news, like=written))
 
     async def Diff(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
@@ -110,9 +115,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return drift.as_found(kind, new, body) if body else new
 
     async def Create(self, request: Any, context: Any) -> Any:
-        kind, inputs = lookup(_type_of(request.urn)), _load(request.properties)
         if request.preview:
             return provider_pb2.CreateResponse(properties=request.properties)
+        kind, written = lookup(_type_of(request.urn)), _raw(request.properties)
+        inputs = secret.bare(written)
         cloud = await self._world(context)
         try:
             if isinstance(kind, IamMemberType):
@@ -127,7 +133,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
             raise
-        return provider_pb2.CreateResponse(id=key, properties=_dump(state))
+        made = _dump(state, like=written)
+        return provider_pb2.CreateResponse(id=key, properties=made)
 
     async def Read(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
@@ -138,18 +145,21 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         body = await self._cloud.read(kind, f"{kind.version}{request.id}")
         if body is None:
             return provider_pb2.ReadResponse()
-        path = body.pop("__path")
-        inputs = drift.as_found(kind, _load(request.inputs), body)
+        path, written = body.pop("__path"), _raw(request.inputs)
+        inputs = drift.as_found(kind, secret.bare(written), body)
         state = _state(kind, inputs, body, path)
         return provider_pb2.ReadResponse(
-            id=request.id, properties=_dump(state), inputs=_dump(inputs)
+            id=request.id,
+            properties=_dump(state, like=written),
+            inputs=_dump(inputs, like=written),
         )
 
     async def Update(self, request: Any, context: Any) -> Any:
-        kind, inputs = lookup(_type_of(request.urn)), _load(request.news)
+        kind, written = lookup(_type_of(request.urn)), _raw(request.news)
         if request.preview or isinstance(kind, IamMemberType):
-            state = {**_load(request.olds), **inputs}
+            state = {**_raw(request.olds), **written}
             return provider_pb2.UpdateResponse(properties=_dump(state))
+        inputs = secret.bare(written)
         cloud = await self._world(context)
         try:
             body = await cloud.update(kind, inputs, f"{kind.version}{request.id}")
@@ -157,7 +167,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
             raise
         state = _state(kind, inputs, body, body.pop("__path"))
-        return provider_pb2.UpdateResponse(properties=_dump(state))
+        return provider_pb2.UpdateResponse(properties=_dump(state, like=written))
 
     async def Delete(self, request: Any, context: Any) -> Any:
         kind, inputs = lookup(_type_of(request.urn)), _load(request.old_inputs)
@@ -227,12 +237,42 @@ def _type_of(urn: str) -> str:
     return urn.split("::")[2].rsplit("$", 1)[-1]
 
 
-def _load(struct: struct_pb2.Struct) -> Json:
+def _refusals(kind: ResourceType, written: Json) -> list[Any]:
+    """What Google would refuse, as the engine reports it.
+
+    No property is named: the engine would print its whole value besides.
+    """
+    found = bodies.refusals(kind, secret.hidden(written))
+    if secret.contains(written):
+        all_found = bodies.refusals(kind, secret.bare(written))
+        found += [_silent(each) for each in all_found if each not in found]
+    return [
+        provider_pb2.CheckFailure(property="", reason=f"Google would refuse it: {each}")
+        for each in found
+    ]
+
+
+def _silent(problem: Problem) -> Problem:
+    """A problem that says nothing of the value."""
+    return replace(
+        problem, given="a secret of another form", remedy="look at what it is made from"
+    )
+
+
+def _raw(struct: struct_pb2.Struct) -> Json:
+    """Properties as the engine sends them, secrets marked."""
     loaded: Json = json_format.MessageToDict(struct)
     return loaded
 
 
-def _dump(values: Json) -> struct_pb2.Struct:
+def _load(struct: struct_pb2.Struct) -> Json:
+    """Properties without marks."""
+    loaded: Json = secret.bare(_raw(struct))
+    return loaded
+
+
+def _dump(values: Json, like: Json | None = None) -> struct_pb2.Struct:
+    """Properties for the engine; secret where those they come from are."""
     struct = struct_pb2.Struct()
-    struct.update(json.loads(json.dumps(values)))
+    struct.update(json.loads(json.dumps(secret.marked(values, like or {}))))
     return struct

@@ -13,6 +13,8 @@ from localcloud.types import (
     messaging,
     monitoring,
     run,
+    sql,
+    storage,
     stores,
 )
 from localcloud.types.base import IamMemberType, ResourceType
@@ -26,6 +28,8 @@ MODULES = (
     messaging,
     monitoring,
     run,
+    sql,
+    storage,
     stores,
 )
 

@@ -16,6 +16,7 @@ TYPES = (
     ResourceType(
         token="gcp:certificatemanager/dnsAuthorization:DnsAuthorization",
         api=API,
+        schema="DnsAuthorization",
         path=f"{BASE}/dnsAuthorizations/{{id}}",
         source=SOURCE,
         id_param="dnsAuthorizationId",
@@ -26,16 +27,26 @@ TYPES = (
     ResourceType(
         token="gcp:certificatemanager/certificate:Certificate",
         api=API,
+        schema="Certificate",
         path=f"{BASE}/certificates/{{id}}",
         source=SOURCE,
         id_param="certificateId",
         operation=Operation.LONG_RUNNING,
-        drop=DROP,
+        rename={
+            "managed.authorizationAttemptInfos": "authorizationAttemptInfo",
+            "managed.provisioningIssues": "provisioningIssue",
+            "selfManaged.certificatePem": "pemCertificate",
+            "selfManaged.pemPrivateKeyWo": "pemPrivateKey",
+            "selfManaged.privateKeyPem": "pemPrivateKey",
+        },
+        unwrap=frozenset({"managed.provisioningIssues"}),
+        drop=DROP | {"selfManaged.pemPrivateKeyWoVersion"},
         replace=FIXED | {"managed", "scope"},
     ),
     ResourceType(
         token="gcp:certificatemanager/certificateMap:CertificateMap",
         api=API,
+        schema="CertificateMap",
         path=f"{BASE}/certificateMaps/{{id}}",
         source=SOURCE,
         id_param="certificateMapId",
@@ -46,6 +57,7 @@ TYPES = (
     ResourceType(
         token="gcp:certificatemanager/certificateMapEntry:CertificateMapEntry",
         api=API,
+        schema="CertificateMapEntry",
         path=f"{BASE}/certificateMaps/{{map}}/certificateMapEntries/{{id}}",
         source=SOURCE,
         id_param="certificateMapEntryId",

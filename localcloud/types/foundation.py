@@ -27,8 +27,8 @@ def _account_outputs(inputs: Json, body: Json, path: str) -> Json:
 
 def _role_body(body: Json) -> Json:
     identity = body.pop("roleId")
-    body["includedPermissions"] = body.pop("permissions")
-    return {"roleId": identity, "name": identity, "role": body}
+    body["includedPermissions"] = body.pop("permissions", [])
+    return {"roleId": identity, "role": body}
 
 
 def _role_defaults(body: Json) -> None:
@@ -51,17 +51,25 @@ TYPES = (
     ResourceType(
         token="gcp:projects/service:Service",
         api="serviceusage.googleapis.com",
+        schema="EnableServiceRequest",
         path="v1/projects/{project}/services/{id}",
         source=SOURCE,
         id_input="service",
         create=Create.ENABLE,
         update="",
-        drop=DROP | {"service", "disableOnDestroy", "disableDependentServices"},
+        drop=DROP
+        | {
+            "checkIfServiceHasUsageOnDestroy",
+            "disableDependentServices",
+            "disableOnDestroy",
+            "service",
+        },
         replace=frozenset({"project", "service"}),
     ),
     ResourceType(
         token="gcp:projects/serviceIdentity:ServiceIdentity",
         api="serviceusage.googleapis.com",
+        schema="EnableServiceRequest",
         path="v1beta1/projects/{project}/services/{id}",
         source=SOURCE,
         id_input="service",
@@ -74,6 +82,7 @@ TYPES = (
     ResourceType(
         token="gcp:servicenetworking/connection:Connection",
         api="servicenetworking.googleapis.com",
+        schema="Connection",
         path="v1/services/{service}/connections/{id}",
         source=SOURCE,
         create=Create.SERVER,
@@ -84,9 +93,11 @@ TYPES = (
     ResourceType(
         token="gcp:serviceaccount/account:Account",
         api="iam.googleapis.com",
+        schema="CreateServiceAccountRequest",
         path="v1/projects/{project}/serviceAccounts/{id}@{project}.iam.gserviceaccount.com",
         source=SOURCE,
         create=Create.BODY,
+        id_field="accountId",
         auto_id=lambda inputs: inputs["accountId"],
         drop=DROP,
         replace=frozenset({"accountId", "project"}),
@@ -97,9 +108,11 @@ TYPES = (
     ResourceType(
         token="gcp:projects/iAMCustomRole:IAMCustomRole",
         api="iam.googleapis.com",
+        schema="CreateRoleRequest",
         path="v1/projects/{project}/roles/{id}",
         source=SOURCE,
         id_input="roleId",
+        id_field="roleId",
         create=Create.BODY,
         drop=DROP,
         replace=frozenset({"project", "roleId"}),

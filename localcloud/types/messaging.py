@@ -15,6 +15,7 @@ TYPES = (
     ResourceType(
         token="gcp:pubsub/schema:Schema",
         api="pubsub.googleapis.com",
+        schema="Schema",
         path="v1/projects/{project}/schemas/{id}",
         source="pubsub v1 discovery; a new definition is a revision in place",
         id_param="schemaId",
@@ -24,6 +25,7 @@ TYPES = (
     ResourceType(
         token="gcp:pubsub/topic:Topic",
         api="pubsub.googleapis.com",
+        schema="Topic",
         path="v1/projects/{project}/topics/{id}",
         source=SOURCE,
         create=Create.PUT,
@@ -34,10 +36,11 @@ TYPES = (
     ResourceType(
         token="gcp:pubsub/subscription:Subscription",
         api="pubsub.googleapis.com",
+        schema="Subscription",
         path="v1/projects/{project}/subscriptions/{id}",
         source=SOURCE,
         create=Create.PUT,
-        drop=DROP,
+        drop=DROP | {"cloudStorageConfig.textConfig.state"},
         replace=frozenset(
             {"name", "project", "topic", "filter", "enableMessageOrdering"}
         ),

@@ -3,8 +3,16 @@
 from localcloud.types.base import Json, Operation, ResourceType
 
 SOURCE = "run.googleapis.com v2 discovery; defaults: gcp-http-goldens runservicebasic; pulumi_gcp 10.2.0 cloudrunv2"
-CONTAINERS = {"template.containers[].envs": "env"}
+CONTAINERS = {
+    "template.containers[].buildInfos": "buildInfo",
+    "template.containers[].commands": "command",
+    "template.containers[].dependsOns": "dependsOn",
+    "template.containers[].envs": "env",
+    "template.sandboxes.templates[].commands": "command",
+    "template.sandboxes.templates[].envs": "env",
+}
 RENAME = {**CONTAINERS, "traffics": "traffic"}
+UNWRAP = frozenset({"template.containers[].buildInfos"})
 WRAP = frozenset({"template.containers[].ports"})
 DROP = frozenset(
     {"deletionProtection", "deletionPolicy", "location", "name", "project"}
@@ -41,6 +49,7 @@ TYPES = (
     ResourceType(
         token="gcp:cloudrunv2/service:Service",
         api="run.googleapis.com",
+        schema="GoogleCloudRunV2Service",
         path="v2/projects/{project}/locations/{location}/services/{id}",
         source=SOURCE,
         id_param="serviceId",
@@ -48,7 +57,8 @@ TYPES = (
         kind="google.cloud.run.v2.Service",
         rename=RENAME,
         wrap=WRAP,
-        drop=DROP,
+        unwrap=UNWRAP,
+        drop=DROP | {"tags", "template.containers[].readinessProbe.successThreshold"},
         replace=frozenset({"location", "name", "project", "tags"}),
         defaults=_defaults,
         outputs=_outputs,
@@ -57,13 +67,20 @@ TYPES = (
     ResourceType(
         token="gcp:cloudrunv2/workerPool:WorkerPool",
         api="run.googleapis.com",
+        schema="GoogleCloudRunV2WorkerPool",
         path="v2/projects/{project}/locations/{location}/workerPools/{id}",
         source=SOURCE,
         id_param="workerPoolId",
         operation=Operation.LONG_RUNNING,
         kind="google.cloud.run.v2.WorkerPool",
         rename=CONTAINERS,
-        drop=DROP,
+        # v2 documents a count alone; the provider has the rest from a preview.
+        drop=DROP
+        | {
+            "scaling.maxInstanceCount",
+            "scaling.minInstanceCount",
+            "scaling.scalingMode",
+        },
         replace=frozenset({"location", "name", "project"}),
         defaults=_worker_defaults,
         outputs=_outputs,

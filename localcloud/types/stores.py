@@ -1,41 +1,11 @@
-"""Cloud SQL, Memorystore, Secret Manager, Cloud Storage, Artifact Registry."""
+"""Memorystore: Redis, Redis Cluster, Valkey."""
 
-from localcloud.types.base import Create, Json, Operation, ResourceType
+from localcloud.types.base import Json, Operation, ResourceType
 
-SQL = "sqladmin.googleapis.com"
-SQL_SOURCE = "sqladmin v1 discovery; pulumi_gcp 10.2.0 sql; gcp.md 1.5 and 2"
 NOWHERE = "192.0.2.1"
 """An address for documentation, RFC 5737."""
+WINDOWS = "maintenancePolicy.weeklyMaintenanceWindows"
 SWITCHES = frozenset({"deletionProtection", "deletionPolicy", "project"})
-
-
-def _sql_outputs(inputs: Json, body: Json, path: str) -> Json:
-    addresses = [a["ipAddress"] for a in body.get("ipAddresses", ())]
-    project = path.split("/")[2]
-    name = path.rsplit("/", 1)[-1]
-    connection = f"{project}:{inputs.get('region')}:{name}"
-    return {
-        "privateIpAddress": addresses[0] if addresses else "",
-        "connectionName": connection,
-    }
-
-
-def _bucket_body(body: Json) -> Json:
-    access = body.setdefault("iamConfiguration", {})
-    uniform = body.pop("uniformBucketLevelAccess", None)
-    if uniform is not None:
-        access["uniformBucketLevelAccess"] = {"enabled": uniform}
-    prevention = body.pop("publicAccessPrevention", None)
-    if prevention:
-        access["publicAccessPrevention"] = prevention
-    rules = body.pop("lifecycleRules", None)
-    if rules:
-        body["lifecycle"] = {"rule": rules}
-    return body
-
-
-def _bucket_outputs(inputs: Json, body: Json, path: str) -> Json:
-    return {"url": f"gs://{path.rsplit('/', 1)[-1]}"}
 
 
 def _redis_outputs(inputs: Json, body: Json, path: str) -> Json:
@@ -61,75 +31,26 @@ def _valkey_body(body: Json) -> Json:
     return body
 
 
-def _secret_body(body: Json) -> Json:
-    replication = body.get("replication", {})
-    if "auto" in replication:
-        replication["automatic"] = replication.pop("auto")
-    return body
-
-
-def _repository_outputs(inputs: Json, body: Json, path: str) -> Json:
-    parts = path.split("/")
-    return {"registryUri": f"{parts[4]}-docker.pkg.dev/{parts[2]}/{parts[6]}"}
-
-
 TYPES = (
-    ResourceType(
-        token="gcp:sql/databaseInstance:DatabaseInstance",
-        api=SQL,
-        path="v1/projects/{project}/instances/{id}",
-        source=SQL_SOURCE,
-        create=Create.BODY,
-        operation=Operation.SQL,
-        kind="sql#instance",
-        rename={
-            "settings.diskSize": "dataDiskSizeGb",
-            "settings.diskType": "dataDiskType",
-            "settings.diskAutoresize": "storageAutoResize",
-        },
-        drop=SWITCHES,
-        replace=frozenset({"name", "region", "project", "masterInstanceName"}),
-        outputs=_sql_outputs,
-        runs="Postgres 18",
-    ),
-    ResourceType(
-        token="gcp:sql/database:Database",
-        api=SQL,
-        path="v1/projects/{project}/instances/{instance}/databases/{id}",
-        source=SQL_SOURCE,
-        create=Create.BODY,
-        operation=Operation.SQL,
-        kind="sql#database",
-        drop=SWITCHES | {"instance"},
-        replace=frozenset({"name", "instance", "project"}),
-        runs="Postgres 18",
-    ),
-    ResourceType(
-        token="gcp:sql/user:User",
-        api=SQL,
-        path="v1/projects/{project}/instances/{instance}/users/{id}",
-        source=SQL_SOURCE,
-        create=Create.BODY,
-        operation=Operation.SQL,
-        kind="sql#user",
-        drop=SWITCHES | {"instance"},
-        replace=frozenset({"name", "instance", "project", "type"}),
-        runs="Postgres 18",
-    ),
     ResourceType(
         token="gcp:redis/instance:Instance",
         api="redis.googleapis.com",
+        schema="Instance",
         path="v1/projects/{project}/locations/{location}/instances/{id}",
         source="redis v1 discovery; gcp.md 1.4; pulumi_gcp 10.2.0 redis",
         id_param="instanceId",
         operation=Operation.LONG_RUNNING,
+        rename={WINDOWS: "weeklyMaintenanceWindow"},
         drop=SWITCHES | {"region", "name"},
         replace=frozenset(
             {
+                "alternativeLocationId",
                 "authorizedNetwork",
                 "connectMode",
+                "locationId",
                 "name",
                 "project",
+                "readReplicasMode",
                 "region",
                 "reservedIpRange",
                 "tier",
@@ -142,11 +63,19 @@ TYPES = (
     ResourceType(
         token="gcp:redis/cluster:Cluster",
         api="redis.googleapis.com",
+        schema="Cluster",
         path="v1/projects/{project}/locations/{location}/clusters/{id}",
         source="redis v1 discovery; gcp.md 1.4; pulumi_gcp 10.2.0 redis",
         id_param="clusterId",
         operation=Operation.LONG_RUNNING,
-        drop=SWITCHES | {"region", "name"},
+        rename={WINDOWS: "weeklyMaintenanceWindow"},
+        drop=SWITCHES
+        | {
+            "crossClusterReplicationConfig.memberships",
+            f"{WINDOWS}[].duration",
+            "name",
+            "region",
+        },
         replace=frozenset(
             {
                 "authorizationMode",
@@ -169,6 +98,7 @@ TYPES = (
         id_input="instanceId",
         id_param="instanceId",
         operation=Operation.LONG_RUNNING,
+        rename={WINDOWS: "weeklyMaintenanceWindow"},
         drop=SWITCHES | {"instanceId", "location"},
         replace=frozenset(
             {
@@ -185,41 +115,5 @@ TYPES = (
         ),
         body=_valkey_body,
         outputs=_valkey_outputs,
-    ),
-    ResourceType(
-        token="gcp:secretmanager/secret:Secret",
-        api="secretmanager.googleapis.com",
-        path="v1/projects/{project}/secrets/{id}",
-        source="secretmanager v1 discovery; gcp.md 1.6",
-        id_input="secretId",
-        id_param="secretId",
-        drop=SWITCHES | {"secretId"},
-        replace=frozenset({"replication", "secretId", "project"}),
-        body=_secret_body,
-        runs="control plane, values encrypted at rest",
-    ),
-    ResourceType(
-        token="gcp:storage/bucket:Bucket",
-        api="storage.googleapis.com",
-        path="storage/v1/b/{id}",
-        source="storage v1 discovery; gcp.md 1.6; pulumi_gcp 10.2.0 storage",
-        create=Create.BODY,
-        drop=SWITCHES | {"forceDestroy"},
-        replace=frozenset({"location", "name", "project", "hierarchicalNamespace"}),
-        body=_bucket_body,
-        outputs=_bucket_outputs,
-        runs="files of the control plane",
-    ),
-    ResourceType(
-        token="gcp:artifactregistry/repository:Repository",
-        api="artifactregistry.googleapis.com",
-        path="v1/projects/{project}/locations/{location}/repositories/{id}",
-        source="artifactregistry v1 discovery; gcp.md 1.6",
-        id_input="repositoryId",
-        id_param="repositoryId",
-        operation=Operation.LONG_RUNNING,
-        drop=SWITCHES | {"repositoryId", "location"},
-        replace=frozenset({"format", "location", "mode", "project", "repositoryId"}),
-        outputs=_repository_outputs,
     ),
 )
