@@ -27,6 +27,8 @@ from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
 from localcloud.types.base import IamMemberType, Json, ResourceType
 
+IMPORTED = "__imported"
+"""Stands in the inputs of what was read to be imported, until it is compared."""
 VERSION = "10.2.0"
 """Version of the genuine provider whose types are answered for."""
 OFFLINE = (
@@ -90,6 +92,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     async def Diff(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
         old, new = _load(request.old_inputs), _load(request.news)
+        if IMPORTED in old:
+            old = await self._found(kind, request.id, new)
         if isinstance(kind, IamMemberType):
             kind = ResourceType(
                 token=kind.token,
@@ -98,20 +102,19 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 source=kind.source,
                 replace=frozenset(old.keys() | new.keys()),
             )
-        elif not old:
-            old = await self._found(kind, request.id, new)
         return _diff_response(kind, diff.changes(kind, old, new), new)
 
-    async def _found(self, kind: ResourceType, ident: str, new: Json) -> Json:
+    async def _found(
+        self, kind: ResourceType | IamMemberType, ident: str, new: Json
+    ) -> Json:
         """What an import compares with: the declared fields as they are there now.
 
-        Without a world nothing is known of it, so nothing differs.
+        Without a world nothing is known of it, so nothing differs; nor does a member
+        of a policy, whose ID is all that it is.
         """
-        body = (
-            await self._cloud.read(kind, f"{kind.version}{ident}")
-            if self._cloud
-            else None
-        )
+        if not self._cloud or isinstance(kind, IamMemberType):
+            return new
+        body = await self._cloud.read(kind, f"{kind.version}{ident}")
         return drift.as_found(kind, new, body) if body else new
 
     async def Create(self, request: Any, context: Any) -> Any:
@@ -138,20 +141,23 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     async def Read(self, request: Any, context: Any) -> Any:
         kind = lookup(_type_of(request.urn))
+        # Without a state it is an import; its declaration only `Diff` will see.
+        imported = not request.properties.fields
         if not self._cloud or isinstance(kind, IamMemberType):
+            inputs = _dump({IMPORTED: True}) if imported else request.inputs
             return provider_pb2.ReadResponse(
-                id=request.id, properties=request.properties, inputs=request.inputs
+                id=request.id, properties=request.properties, inputs=inputs
             )
         body = await self._cloud.read(kind, f"{kind.version}{request.id}")
         if body is None:
             return provider_pb2.ReadResponse()
         path, written = body.pop("__path"), _raw(request.inputs)
-        inputs = drift.as_found(kind, secret.bare(written), body)
-        state = _state(kind, inputs, body, path)
+        found = drift.as_found(kind, secret.bare(written), body)
+        state = _state(kind, body if imported else found, body, path)
         return provider_pb2.ReadResponse(
             id=request.id,
             properties=_dump(state, like=written),
-            inputs=_dump(inputs, like=written),
+            inputs=_dump({IMPORTED: True} if imported else found, like=written),
         )
 
     async def Update(self, request: Any, context: Any) -> Any:

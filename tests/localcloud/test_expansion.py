@@ -7,15 +7,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from localcloud.google import bodies
 from localcloud.provider.cloud import create_request
 from localcloud.types import lookup
 from localcloud.types.base import Create, ResourceType, google_body
-from tests.localcloud.expansions import NUMBERS, SERVER, TABLE
 from tests.localcloud.goldens import GOLDENS, exchanges, needed
 
 CONTROLLERS = {"cnrm-test", "managed-by-cnrm"}
@@ -37,7 +38,14 @@ class Case:
     """
 
 
-CASES = [Case(*row) for row in TABLE]
+TABLE: Json = yaml.safe_load(Path(__file__).with_name("expansions.yaml").read_text())
+SERVER: Json = TABLE["server_of_type"]
+NUMBERS = {(n["type"], n["place"], n["word"]): n["number"] for n in TABLE["numbers"]}
+"""What a word is in Google's protocol buffers: some goldens carry the number."""
+CASES = [
+    Case(row["golden"], row["type"], row["inputs"], row.get("server", {}))
+    for row in TABLE["resources"]
+]
 
 
 def kind_of(case: Case) -> ResourceType:
