@@ -107,7 +107,7 @@ def lines(answer: Json) -> Iterator[str]:
     yield f"{answer['file']}:"
     for each in answer["adoptions"]:
         how = (
-            "imported: its entry only protects it now"
+            "imported: the entry may go, `--forget` it"
             if each["imported"]
             else "the next `up` imports it"
         )

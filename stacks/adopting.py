@@ -19,8 +19,7 @@ def adopt(catalogues: Path, environment: str) -> None:
         found = listed.get((args.type_, args.name))
         if found is None:
             return None
-        # What was made by hand must not be lost by the first edit of its inputs.
-        more = pulumi.ResourceOptions(import_=found.id, protect=True)
+        more = pulumi.ResourceOptions(import_=found.id)
         options = pulumi.ResourceOptions.merge(args.opts, more)
         return pulumi.ResourceTransformationResult(props=args.props, opts=options)
 

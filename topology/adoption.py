@@ -8,8 +8,8 @@ The file `stacks/catalogue/adoptions/<environment>.yaml` is optional:
         id: my-project-us-east1-repairs
 
 `name` is the logical name that a program declares. The next `up` imports the resource
-instead of making it, and is refused when what exists differs from what is declared.
-As long as an entry stands, its resource is protected: an adopted one is not replaced.
+instead of making it, then changes what differs from its declaration: a preview shows
+both. Afterwards the entry does nothing any more, and may go.
 """
 
 import re

@@ -154,6 +154,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         path, written = body.pop("__path"), _raw(request.inputs)
         found = drift.as_found(kind, secret.bare(written), body)
         state = _state(kind, body if imported else found, body, path)
+        state["name"] = found.get("name", path.rsplit("/", 1)[-1])
         return provider_pb2.ReadResponse(
             id=request.id,
             properties=_dump(state, like=written),

@@ -177,7 +177,8 @@ def adopt(
     env: Env = "local",
     as_json: AsJson = False,
 ) -> None:
-    """Manage what exists already: the next `up` imports it, or refuses when it differs.
+    """Manage what exists already: the next `up` imports it, then changes what differs
+    from its declaration; `preview` shows both.
 
     Without arguments, the list; it is a file of the catalogue, to be committed.
     """
