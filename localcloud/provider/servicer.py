@@ -21,7 +21,7 @@ from pulumi.runtime.proto import (
 
 from localcloud.google import bodies
 from localcloud.google.schema import Problem
-from localcloud.provider import diff, drift, secret
+from localcloud.provider import diff, drift, limits, secret
 from localcloud.provider.cloud import Cloud, CloudError
 from localcloud.provider.scratch import Scratch
 from localcloud.types import UnknownTypeError, lookup
@@ -249,20 +249,27 @@ def _refusals(kind: ResourceType, written: Json) -> list[Any]:
 
     No property is named: the engine would print its whole value besides.
     """
-    found = bodies.refusals(kind, secret.hidden(written))
+    found = _found(kind, secret.hidden(written))
     if secret.contains(written):
-        all_found = bodies.refusals(kind, secret.bare(written))
-        found += [_silent(each) for each in all_found if each not in found]
+        every = _found(kind, secret.bare(written))
+        found += [_silent(each) for each in every if each not in found]
     return [
         provider_pb2.CheckFailure(property="", reason=f"Google would refuse it: {each}")
         for each in found
     ]
 
 
+def _found(kind: ResourceType, inputs: Json) -> list[Problem]:
+    """Limits are looked at in bodies that are of the right form alone."""
+    return bodies.refusals(kind, inputs) or limits.refusals(kind, inputs)
+
+
 def _silent(problem: Problem) -> Problem:
     """A problem that says nothing of the value."""
     return replace(
-        problem, given="a secret of another form", remedy="look at what it is made from"
+        problem,
+        given="a secret that does not fit",
+        remedy="look at what it is made from",
     )
 
 

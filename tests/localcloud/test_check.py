@@ -9,10 +9,12 @@ from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2
 
 from localcloud.google import bodies
-from localcloud.provider import secret
+from localcloud.provider import limits, secret
 from localcloud.provider.servicer import Provider, _raw
 from localcloud.types import lookup
 from localcloud.types.base import UNKNOWN
+from policy.rule import MANDATORY
+from policy.rules import by_id
 from tests.localcloud.conftest import Plane
 
 SERVICE = "gcp:cloudrunv2/service:Service"
@@ -124,8 +126,29 @@ async def test_inputs_of_another_shape_are_refused_and_break_nothing() -> None:
 async def test_a_secret_is_refused_without_a_word_of_it(inputs: Json) -> None:
     answer = await check(SERVICE, inputs)
     assert len(answer.failures) == 1
-    assert "a secret of another form" in answer.failures[0].reason
+    assert "a secret that does not fit" in answer.failures[0].reason
     assert HIDDEN not in str(answer.failures[0])
+
+
+async def test_a_limit_that_no_document_has_is_refused() -> None:
+    (found,) = await reasons(SERVICE, service(maxInstanceRequestConcurrency=5000.0))
+    assert "template.maxInstanceRequestConcurrency is 5000; 1 to 1,000" in found
+    (late,) = await reasons(SERVICE, service(timeout="99999s"))
+    assert "template.timeout is 99999s; 1s to 3600s are possible" in late
+    hidden = await reasons(SERVICE, service(timeout=marked("99999s")))
+    assert len(hidden) == 1
+    assert "99999" not in hidden[0]
+
+
+async def test_what_only_we_forbid_is_no_refusal_of_google() -> None:
+    assert await reasons(SERVICE, {**service(), "ingress": "INGRESS_TRAFFIC_ALL"}) == []
+
+
+@pytest.mark.parametrize("name", limits.ENFORCED)
+def test_enforced_rules_judge_one_resource_and_stop_an_update(name: str) -> None:
+    rule = by_id()[name]
+    assert not rule.among
+    assert rule.level is MANDATORY
 
 
 async def test_a_secret_stays_one_where_a_name_is_drawn() -> None:
