@@ -11,6 +11,9 @@ looked at every 50 ms. Sizes alternate, so that the machine's swings meet all of
 
 `--up` applies the same program to a provider that keeps nothing, with the engine's
 checkpoints on (as for a real cloud): one stack against a stack a slice, at 15 and 60.
+
+Measured 2026-11-24 on 2 cores, 3 runs, load 0.3 to 4.8, at 15, 30 and 60 regions: plan
+0.42, 0.42, 0.54 s and 27, 28, 30 MiB; preview 12.1, 20.0, 34.1 s and 436, 489, 600 MiB.
 """
 
 from __future__ import annotations
