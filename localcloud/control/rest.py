@@ -51,9 +51,13 @@ class Rest:
         self._locks: dict[str, asyncio.Lock] = {}
         self.changed: list[Callable[[Row], None]] = []
         """Called after each change that has settled."""
+        self.delay: Callable[[], float] = lambda: 0.0
+        """Seconds that a request which changes something waits: a fault on purpose."""
 
     async def handle(self, request: web.Request) -> web.Response:
         api, path = request.match_info["api"], request.match_info["path"]
+        if request.method != "GET" and not path.endswith(":getIamPolicy"):
+            await asyncio.sleep(self.delay())
         try:
             return await self._dispatch(request, api, path)
         except envelope.ApiError as error:
