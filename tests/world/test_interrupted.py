@@ -92,7 +92,9 @@ def test_a_half_written_state_is_mended(fresh: Clone) -> None:
     state.write_text("")
     (folder / "local.us-west1.json").write_text('{"version": 3, "checkpo')
     (folder / "local.us-west1.json.bak").unlink(missing_ok=True)
+    (folder / "local.asia-east1.json.attrs").write_text("")
     up = fresh.run("up")
     assert up.stdout.count("half-written state") == 2
+    assert "asia-east1: half-written attributes of its state removed" in up.stdout
     assert set(fresh.json("preview")["summary"]) == {"same"}
     assert sum(r["ready"] for r in fresh.json("status")["regions"]) == 15
