@@ -101,8 +101,9 @@ def mend(target: Stack) -> str | None:
     Its backup is the state before. Without one, a local stack begins anew: creation
     adopts what stands. Elsewhere a lost state is for people to decide on.
     """
+    torn = _drop_torn_attributes(target)
     if not target.state.exists() or _is_whole(target.state):
-        return None
+        return "half-written attributes of its state removed" if torn else None
     backup = target.state.with_name(f"{target.state.name}.bak")
     if backup.exists() and _is_whole(backup):
         shutil.copy2(backup, target.state)
@@ -114,6 +115,26 @@ def mend(target: Stack) -> str | None:
         )
     begin(target)
     return "half-written state begun anew: what stands is adopted"
+
+
+def _drop_torn_attributes(target: Stack) -> bool:
+    """Remove what a killed engine left of the attributes that it writes beside a state.
+
+    A file backend needs none, and cannot read a state past half of them.
+    """
+    found = target.state.parent.glob(f"{target.state.name}*.attrs")
+    torn = [file for file in found if not _is_json(file)]
+    for file in torn:
+        file.unlink(missing_ok=True)
+    return bool(torn)
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text())
+    except ValueError:
+        return False
+    return True
 
 
 def _is_whole(file: Path) -> bool:

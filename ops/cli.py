@@ -23,6 +23,10 @@ for module in (local, model, policy, stacks, diff, data, parts):
     app.add_typer(module.group)
 
 
+TYPER_INTERRUPTED = 130
+"""What Typer ends with, by itself, when a command is interrupted."""
+
+
 def main() -> int:
     """Entry point; the exit code (see `ops.errors`)."""
     from topology.errors import CatalogueError
@@ -38,6 +42,16 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.code
     except KeyboardInterrupt:
-        print("interrupted: run it again, it goes on where it stopped", file=sys.stderr)
-        return FAILED
+        return _interrupted()
+    except SystemExit as ended:
+        if ended.code != TYPER_INTERRUPTED:
+            raise
+        return _interrupted()
     return DONE
+
+
+def _interrupted() -> int:
+    # One more would end the interpreter's own ending by a signal.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("interrupted: run it again, it goes on where it stopped", file=sys.stderr)
+    return FAILED

@@ -8,6 +8,7 @@ it always does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import os
@@ -147,11 +148,16 @@ class Pool:
 
     def stop(self) -> None:
         """Interrupt what runs, and wait until it has let go of its stacks."""
+        if not self._running:
+            return
+        # A second interrupt reaches the engines by itself; it must not end this wait.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for pid in self._running:
             os.kill(pid, signal.SIGINT)
         for pid in list(self._running):
             os.waitpid(pid, 0)
             del self._running[pid]
+        signal.signal(signal.SIGINT, before)
 
 
 def in_order(
@@ -194,7 +200,11 @@ def _result(task: Task, answer: list[str], seconds: float) -> Result:
 def _child(task: Task, writer: int, parent: int) -> None:
     """Serve program and provider to one engine; never returns."""
     code = 1
-    with os.fdopen(writer, "w", buffering=1) as out:
+    # A killed command reads no answer any more.
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(writer, "w", buffering=1) as out,
+    ):
         try:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             os.environ.update(task.extra)

@@ -12,6 +12,7 @@ from typing import Any
 
 from localcloud.supervisor import start_time
 from ops.errors import BAD_INPUT, CommandError
+from ops.orphans import PARENT
 from ops.paths import CATALOGUES, ROOT, WORK
 from topology import slices
 
@@ -92,9 +93,10 @@ def stack(environment: str, piece: slices.Slice = slices.WORLD) -> Stack:
 
 
 def break_stale_lock(target: Stack) -> str | None:
-    """Remove a lock whose holder is dead; refuse one that is held, after a while.
+    """Remove a lock whose holder is dead; refuse one that somebody holds.
 
-    An interrupted engine ends its open operations before it lets go.
+    An interrupted engine ends its open operations before it lets go: what a command
+    of ours started is waited for a while, an engine that a person started is not.
     """
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
@@ -103,17 +105,29 @@ def break_stale_lock(target: Stack) -> str | None:
             return None
         file, lock = held[0]
         here = lock.get("hostname") == socket.gethostname()
-        if here and start_time(int(lock.get("pid", 0))) is None:
+        pid = int(lock.get("pid", 0))
+        if here and start_time(pid) is None:
             file.unlink(missing_ok=True)
-            return f"lock of the dead process {lock.get('pid')} removed"
-        if not here or time.monotonic() > deadline:
+            return f"lock of the dead process {pid} removed"
+        if not here or not _is_ours(pid) or time.monotonic() > deadline:
             raise CommandError(
                 f"{target.project}/{target.name} is locked by process "
                 f"{lock.get('pid')} of {lock.get('username')} on "
                 f"{lock.get('hostname')} since {lock.get('timestamp')}: wait for it, "
-                "or run `pulumi cancel` when it is gone"
+                f"or run `pulumi cancel -s {target.name}` when it is gone"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a `meridian` command started an engine; true when it has just ended."""
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return f"{PARENT}=".encode() in variables
 
 
 def _read_lock(file: Path) -> Json:

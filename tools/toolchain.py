@@ -25,6 +25,8 @@ ENGINE_VERSION = "3.255.0"
 YAML_VERSION = "1.10.0"
 """Newest YAML host that builds from the module proxy (tools/language-yaml/go.mod)."""
 PROMETHEUS_VERSION = "0.316.0"
+STORAGE_VERSION = "1.56.1"
+"""Emulator of Google's storage, for tests alone (tools/fake-gcs-server/go.mod)."""
 SDK = "github.com/pulumi/pulumi/sdk/v3"
 BUILD_MEMORY_GIB = 2.5
 """Peak of `go build` of the engine, measured 1.8 GiB on two cores."""
@@ -73,6 +75,18 @@ def prometheus(python: Path) -> None:
     binary = prometheus_binary()
     if not binary.exists():
         _build(binary.parent, "Prometheus", lambda to: _build_prometheus(python, to))
+
+
+def storage_emulator(python: Path) -> Path:
+    """The emulator of Google's storage: on PATH, else built when first asked for."""
+    name = "fake-gcs-server"
+    found = shutil.which(name)
+    if found:
+        return Path(found)
+    folder = cache() / "tools" / f"{name}-v{STORAGE_VERSION}"
+    if not folder.exists():
+        _build(folder, "Storage emulator", lambda to: _build_storage(python, to / name))
+    return folder / name
 
 
 def compiler(python: Path) -> list[str]:
@@ -231,3 +245,8 @@ def _build_prometheus(python: Path, to: Path) -> None:
     package = "github.com/prometheus/prometheus/cmd/prometheus"
     flags = ["-tags", "remove_all_sd", "-ldflags", "-s -w"]
     _compile(_go(python), "prometheus", package, to / "prometheus", flags)
+
+
+def _build_storage(python: Path, to: Path) -> None:
+    package = "github.com/fsouza/fake-gcs-server"
+    _compile(_go(python), "fake-gcs-server", package, to, ["-ldflags", "-s -w"])

@@ -62,6 +62,7 @@ class ControlPlane:
         self.faults = Faults(
             self.store, self.supervisor, self.run, self.sql, self.redis
         )
+        self.rest.delay = self.faults.delay
         self.page = Page(
             world, root, self.store, self.status, self.feed, self.faults, self.envoy
         )

@@ -1,5 +1,5 @@
-"""Faults on purpose: kill or freeze a part, always with an end that also comes when the
-control plane restarts.
+"""Faults on purpose: kill or freeze a part, or slow the control plane's own answers;
+always with an end that also comes when the control plane restarts.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from localcloud.supervisor import Supervisor
 log = logging.getLogger("faults")
 KINDS = ("region", "service", "worker", "database", "cache")
 WAYS = ("kill", "freeze")
+CLOUD = "cloud"
+"""What is slowed: every request to Google's APIs that changes something."""
+SLOW = f"{CLOUD}/requests"
+SLOW_BY = r"slow by (\d+(?:\.\d+)?)s"
+"""How it is slowed: seconds that each such request waits."""
+LONGEST_DELAY_SECONDS = 60.0
 LONGEST_SECONDS = 3600
 INSTANCE = "gcp:sql/databaseInstance:DatabaseInstance"
 CACHE = "gcp:redis/instance:Instance"
@@ -32,8 +38,9 @@ class Fault:
     """One fault under way."""
 
     target: str
-    """`<kind>/<region>`."""
+    """`<kind>/<region>`, or `cloud/requests`."""
     how: str
+    """`kill`, `freeze`, or `slow by 0.3s`."""
     until: float
     """Unix time of its end."""
 
@@ -59,15 +66,42 @@ class Faults:
 
     async def start(self, kind: str, region: str, how: str, seconds: float) -> Fault:
         """Begin a fault; raises `WorldError` for what is not known."""
+        if kind == CLOUD:
+            return self._slow(how, seconds)
         self._check(kind, region, how, seconds)
         fault = Fault(f"{kind}/{region}", how, time.time() + seconds)
-        sql = "INSERT OR REPLACE INTO hold VALUES (?,?,?)"
-        self._store.db.execute(sql, (fault.target, how, fault.until))
+        self._keep(fault)
         if how == "kill":
             self._mark(kind, region, down=seconds > 0)
         self._signal(kind, region, signal.SIGKILL if how == "kill" else signal.SIGSTOP)
         log.warning("fault: %s %s for %s s", how, fault.target, seconds)
         return fault
+
+    def _slow(self, how: str, seconds: float) -> Fault:
+        """Delay every changing request of the provider, as a busy cloud would.
+
+        The request is done all the same, even when who asked is gone by then.
+        """
+        found = re.fullmatch(SLOW_BY, how)
+        if not found or not 0 < float(found[1]) <= LONGEST_DELAY_SECONDS:
+            most = f"{LONGEST_DELAY_SECONDS:g}s"
+            raise WorldError(f"how {how!r} is not known: `slow by 0.3s`, up to {most}")
+        _check_length(seconds)
+        fault = Fault(SLOW, how, time.time() + seconds)
+        self._keep(fault)
+        log.warning("fault: %s %s for %s s", fault.target, how, seconds)
+        return fault
+
+    def delay(self) -> float:
+        """Seconds that a changing request has to wait now."""
+        now = time.time()
+        slow = [f for f in self._all() if f.target == SLOW and f.until > now]
+        found = re.fullmatch(SLOW_BY, slow[0].how) if slow else None
+        return float(found[1]) if found else 0.0
+
+    def _keep(self, fault: Fault) -> None:
+        sql = "INSERT OR REPLACE INTO hold VALUES (?,?,?)"
+        self._store.db.execute(sql, (fault.target, fault.how, fault.until))
 
     async def end_forever(self) -> None:
         """End each fault at its time."""
@@ -99,13 +133,13 @@ class Faults:
     def _check(self, kind: str, region: str, how: str, seconds: float) -> None:
         regions = sorted({region_of(row.path) for row in self._store.all(SERVICE)})
         if kind not in KINDS:
-            raise WorldError(f"{kind!r} cannot fail: choose from {', '.join(KINDS)}")
+            known = ", ".join((*KINDS, CLOUD))
+            raise WorldError(f"{kind!r} cannot fail: choose from {known}")
         if region not in regions:
             raise WorldError(f"region {region!r} is not here: {', '.join(regions)}")
         if how not in WAYS:
             raise WorldError(f"how {how!r} is not known: {' or '.join(WAYS)}")
-        if not 0 <= seconds <= LONGEST_SECONDS:
-            raise WorldError(f"{seconds} s: 0 to {LONGEST_SECONDS} are allowed")
+        _check_length(seconds)
 
     def _pools(self, kind: str, region: str) -> list[Any]:
         services = {row.path for row in self._store.all(SERVICE)}
@@ -154,6 +188,11 @@ class Faults:
                 self._supervisor.signal_session(running, sign)
         for pool in self._pools(kind, region):
             pool.kill(sign)
+
+
+def _check_length(seconds: float) -> None:
+    if not 0 <= seconds <= LONGEST_SECONDS:
+        raise WorldError(f"{seconds} s: 0 to {LONGEST_SECONDS} are allowed")
 
 
 def parse_seconds(text: str) -> float:

@@ -52,9 +52,15 @@ class Rest:
         self._locks: dict[str, asyncio.Lock] = {}
         self.changed: list[Callable[[Row], None]] = []
         """Called after each change that has settled."""
+        self.delay: Callable[[], float] = lambda: 0.0
+        """Seconds that a request which changes something waits: a fault on purpose."""
 
     async def handle(self, request: web.Request) -> web.Response:
         api, path = request.match_info["api"], request.match_info["path"]
+        if request.method != "GET" and not path.endswith(":getIamPolicy"):
+            # Read first: it is done all the same when who asked is killed meanwhile.
+            await request.read()
+            await asyncio.sleep(self.delay())
         try:
             return await self._dispatch(request, api, path)
         except envelope.ApiError as error:
@@ -67,7 +73,7 @@ class Rest:
             return await self._policy(request, api, path)
         if "/operations/" in path:
             return await self._operation(request, api, path)
-        body = await request.json() if request.can_read_body else {}
+        body = await request.json() if request.body_exists else {}
         resource, verb = (path.rsplit(":", 1) + [""])[:2] if ":" in path else (path, "")
         for item, collection, kind in self._routes:
             if kind.api != api:

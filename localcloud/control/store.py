@@ -80,8 +80,14 @@ class Store:
         self.db.execute(sql, values)
 
     def remove(self, api: str, path: str) -> None:
-        self.db.execute("DELETE FROM resource WHERE api=? AND path=?", (api, path))
-        self.db.execute("DELETE FROM policy WHERE api=? AND path=?", (api, path))
+        """Forget a resource and what lies below it: databases go with their server."""
+        inside = f"{path}/"
+        for table in ("resource", "policy"):
+            self.db.execute(
+                f"DELETE FROM {table} "
+                "WHERE api=? AND (path=? OR substr(path, 1, ?) = ?)",
+                (api, path, len(inside), inside),
+            )
 
     def all(self, token: str | None = None) -> Iterator[Row]:
         """Resources in the order of their creation, of one type or of all."""

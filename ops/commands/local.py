@@ -103,26 +103,49 @@ def logs(
 @group.command()
 def fail(
     kind: Annotated[
-        str, typer.Argument(help="region, service, worker, database or cache.")
+        str,
+        typer.Argument(help="region, service, worker, database, cache or cloud."),
     ],
-    region: Annotated[str, typer.Argument()],
+    region: Annotated[
+        str | None, typer.Argument(help="Where; `cloud` has no region.")
+    ] = None,
     duration: Annotated[
         str, typer.Option("--for", help="30s, 2m: it ends by itself.")
     ] = "30s",
     how: Annotated[str, typer.Option(help="kill or freeze.")] = "kill",
+    slow: Annotated[
+        str | None,
+        typer.Option(
+            help="For `cloud`: every request that changes a resource waits so long."
+        ),
+    ] = None,
 ) -> None:
-    """Break a part on purpose. It always comes back by itself."""
-    from localcloud.control.faults import parse_seconds
-    from localcloud.errors import WorldError
+    """Break a part on purpose, or slow the cloud. It always comes back by itself."""
+    from localcloud.control.faults import CLOUD
     from ops import world
 
-    try:
-        seconds = parse_seconds(duration)
-    except WorldError as error:
-        raise CommandError(f"--for: {error}", BAD_INPUT) from error
-    body = {"kind": kind, "region": region, "how": how, "seconds": seconds}
+    seconds = _seconds("--for", duration)
+    if kind == CLOUD:
+        if region or slow is None:
+            text = "fail cloud: takes no region, and --slow 0.3s"
+            raise CommandError(text, BAD_INPUT)
+        how = f"slow by {_seconds('--slow', slow):g}s"
+    elif region is None or slow is not None:
+        text = f"fail {kind}: name its region; --slow is for `fail cloud`"
+        raise CommandError(text, BAD_INPUT)
+    body = {"kind": kind, "region": region or "", "how": how, "seconds": seconds}
     answer = world.call("/console/faults", body)
     print(f"{how} {answer['target']}: back in {seconds:g} s")
+
+
+def _seconds(option: str, text: str) -> float:
+    from localcloud.control.faults import parse_seconds
+    from localcloud.errors import WorldError
+
+    try:
+        return parse_seconds(text)
+    except WorldError as error:
+        raise CommandError(f"{option}: {error}", BAD_INPUT) from error
 
 
 @group.command()
