@@ -72,8 +72,10 @@ def warm() -> None:
 
     Classes of the provider's modules are loaded when they are first touched.
     """
+    from localcloud.google import bodies
     from localcloud.types import registry
 
+    bodies.preload()
     for name in WARMED:
         importlib.import_module(name)
     for token in registry():
