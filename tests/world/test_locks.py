@@ -36,6 +36,8 @@ from tests.world.conftest import Clone
 from tools import toolchain
 from tools.progress import SetupError
 
+pytestmark = pytest.mark.timeout(1500)
+"""The first run on a machine builds the emulator of gs://."""
 UP = ("up", "--yes", "--skip-preview", "--suppress-outputs")
 FOUNDATION = "local"
 FIRST, SECOND, THIRD, FOURTH = (
