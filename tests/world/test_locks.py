@@ -202,9 +202,13 @@ class Team:
         return output
 
     def hold(self, stack: str) -> subprocess.Popen[str]:
-        """An `up` that stands in the middle of its first create."""
+        """An `up` that stands in the middle of its first create.
+
+        One step at a time: nothing is being written while it stands there, so that a
+        kill tears no file.
+        """
         self.gate.shut.add(stack)
-        process = self.start(stack, *UP)
+        process = self.start(stack, *UP, "--parallel", "1")
         wait_for(lambda: stack in self.gate.begun or process.poll() is not None)
         assert process.poll() is None, process.communicate()[0]
         return process
