@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import socket
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from localcloud.supervisor import start_time
 from ops.errors import BAD_INPUT, CommandError
@@ -128,6 +130,30 @@ def _is_ours(pid: int) -> bool:
     except OSError:
         return True
     return f"{PARENT}=".encode() in variables
+
+
+def sign(file: TextIO) -> None:
+    """Write who holds a lock of ours into it."""
+    holder = {
+        "pid": os.getpid(),
+        "username": getpass.getuser(),
+        "hostname": socket.gethostname(),
+        "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    file.truncate(0)
+    file.write(json.dumps(holder))
+    file.flush()
+
+
+def holder_of(file: Path) -> str:
+    """Who holds a lock, for people; its holder may be about to write it."""
+    lock = _read_lock(file)
+    if "timestamp" not in lock:
+        return "just started"
+    return (
+        f"process {lock['pid']} of {lock['username']} on {lock['hostname']} "
+        f"since {lock['timestamp']}"
+    )
 
 
 def _read_lock(file: Path) -> Json:

@@ -118,12 +118,15 @@ def _renew() -> bool:
 def one_at_a_time() -> Iterator[None]:
     """Two `meridian up` of one clone would fight over the stack."""
     WORK.mkdir(exist_ok=True)
-    with (WORK / "up.lock").open("w") as file:
+    lock = WORK / "up.lock"
+    with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             text = "another `meridian up` or `down` of this clone is at work"
-            raise CommandError(f"{text}: wait for it") from None
+            who = stack.holder_of(lock)
+            raise CommandError(f"{text} ({who}): wait for it, or end it") from None
+        stack.sign(file)
         yield
 
 

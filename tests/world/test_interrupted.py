@@ -4,9 +4,12 @@ left behind, half a state. Kills are in `test_kills`, held locks in `test_locks`
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +49,12 @@ def test_up_ends_well_though_the_control_plane_dies_in_its_middle(
 
 def test_a_second_up_meanwhile_is_told_to_wait(fresh: Clone) -> None:
     process = fresh.start("up")
-    time.sleep(1.5)
+    lock = fresh.root / ".meridian" / "up.lock"
+    fresh.wait(lambda: lock.exists() and lock.read_text())
     refused = fresh.run("up", code=1)
     assert "another `meridian up` or `down` of this clone is at work" in refused.stderr
+    who = f"process {process.pid} of {getpass.getuser()} on {socket.gethostname()}"
+    assert re.search(rf"{re.escape(who)} since 20\d\d-\d\d-\d\dT", refused.stderr)
     assert process.wait() == 0
 
 
