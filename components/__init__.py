@@ -8,6 +8,7 @@ identity        a service account and what it may do
 messaging       topics between hubs, their dead letters and grants
 image           registry and, where asked, the image built by Docker
 foundation      all of the above: what every region stands on
+_endpoints      Private Service Connect: what an endpoint needs
 _sharded        shards and spellings of Redis Cluster and Valkey
 cache           Memorystore of one region
 database        Cloud SQL server of one region: primary or replica

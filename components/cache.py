@@ -8,6 +8,7 @@ from pulumi_gcp import redis
 
 from components import _sharded
 from components._base import Component, Protection, coerce, protection
+from components._endpoints import connection_policy
 from components._sharded import CacheEngine
 from topology import names
 from topology.catalogue import Durability
@@ -105,28 +106,14 @@ class CacheTier(Component):
     def _connection_policy(
         self, args: CacheTierArgs, service_class: str
     ) -> pulumi.CustomResource:
-        """It must be there before the cache, and outlive it: the cache depends on it.
-
-        A region's network takes one policy a service class. Imported here, as Valkey
-        is: programs with another engine do not pay for them.
-        """
-        from pulumi_gcp import networkconnectivity
-
         if not args.subnets:
             raise ValueError(
                 f"subnets: none given: the {args.engine} engine takes its addresses "
                 "from subnets of the region: name one, or use engine: instance"
             )
-        policy: pulumi.CustomResource = networkconnectivity.ServiceConnectionPolicy(
-            f"{self.stem}-policy",
-            name=names.global_name(args.prefix, f"{service_class}-{args.region}"),
-            location=args.region,
-            network=args.network,
-            service_class=service_class,
-            psc_config={"subnetworks": list(args.subnets)},
-            opts=self.child(),
+        return connection_policy(
+            self, service_class, args.prefix, args.region, args.network, args.subnets
         )
-        return policy
 
     def _cluster(
         self,

@@ -1,12 +1,14 @@
 """Cloud SQL server of one region: a primary, or a read replica of a hub's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_gcp import sql
 
 from components._base import Block, Component, Protection, after, coerce, protection
+from components._endpoints import connection_policy
 from topology.catalogue import Durability
 
 PORT = 5432
@@ -19,6 +21,22 @@ CPU_PER_POOLER = 4
 
 OWNER_ROLE = "cloudsqlsuperuser"
 """Owns every database of Cloud SQL; since PostgreSQL 15 nobody else creates tables."""
+
+
+SERVICE_CLASS = "google-cloud-sql"
+"""What a connection policy calls Cloud SQL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivateEndpoint:
+    """An address of the consumer's own subnets. Chosen when the server is made."""
+
+    prefix: str
+    """Start of the connection policy's name."""
+    project: str
+    """Project of the network: the only consumer."""
+    subnets: Sequence[pulumi.Input[str]]
+    """Subnets of the region that the endpoint takes its address from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +68,7 @@ class DatabaseArgs:
     log_days: int
     """Days of point-in-time recovery of a primary."""
     network: pulumi.Input[str]
-    """Network with private services access."""
+    """Network with private services access, or the one that `endpoint` is in."""
     users: Mapping[str, pulumi.Input[str]]
     """Addresses of the service accounts that may log in, by a stable name."""
     owner: str
@@ -64,6 +82,8 @@ class DatabaseArgs:
     failover_replica: str | None = None
     """Of a primary: the replica that takes over in a disaster, and back again by a
     switchover without loss. It must exist: name it in the `up` after its own."""
+    private_endpoint: PrivateEndpoint | None = None
+    """Private Service Connect in place of the peered range."""
 
 
 class Database(Component):
@@ -83,6 +103,7 @@ class Database(Component):
         super().__init__("meridian:index:Database", name, opts)
         args = coerce(DatabaseArgs, args)
         guard = protection(args.durability)
+        policies = self._policies(args)
         server = sql.DatabaseInstance(
             f"{name}-server",
             name=args.instance,
@@ -95,14 +116,19 @@ class Database(Component):
             deletion_protection=guard.api,
             deletion_policy=guard.policy,
             # A disk that grew by itself must not be shrunk by the next `up`.
-            opts=self.child(ignore_changes=["settings.diskSize"], **guard.options()),
+            opts=self.child(
+                ignore_changes=["settings.diskSize"],
+                depends_on=policies,
+                **guard.options(),
+            ),
         )
         inside = [] if args.primary is not None else self._contents(args, server)
         self.instance = server.name
         port = PORT if args.pooled_connections is None else POOLER_PORT
-        self.endpoint = after(
-            server.private_ip_address.apply(lambda host: f"{host}:{port}"), inside
-        )
+        host = server.private_ip_address
+        if args.private_endpoint is not None:
+            host = server.settings.apply(_endpoint_address)
+        self.endpoint = after(host.apply(lambda known: f"{known}:{port}"), inside)
         self.finish()
 
     def _settings(self, args: DatabaseArgs, guard: Protection) -> Block:
@@ -119,8 +145,8 @@ class Database(Component):
             ],
             "ip_configuration": {
                 "ipv4_enabled": False,
-                "private_network": args.network,
                 "ssl_mode": "ENCRYPTED_ONLY",
+                **_private_path(args),
             },
             "insights_config": {"query_insights_enabled": True},
             "deletion_protection_enabled": guard.api,
@@ -130,6 +156,17 @@ class Database(Component):
         if args.pooled_connections is not None:
             settings["connection_pool_configs"] = [_pooler(args)]
         return settings
+
+    def _policies(self, args: DatabaseArgs) -> list[pulumi.Resource]:
+        """What must stand before a server with an endpoint of its own."""
+        end = args.private_endpoint
+        if end is None:
+            return []
+        return [
+            connection_policy(
+                self, SERVICE_CLASS, end.prefix, args.region, args.network, end.subnets
+            )
+        ]
 
     def _backups(self, args: DatabaseArgs) -> Block:
         """A highly available primary must have both backups and its log archived."""
@@ -169,6 +206,38 @@ class Database(Component):
             for key, email in args.users.items()
         ]
         return made
+
+
+def _private_path(args: DatabaseArgs) -> Block:
+    """The one way in: the peered range, or an endpoint for one consumer project."""
+    end = args.private_endpoint
+    if end is None:
+        return {"private_network": args.network}
+    consumer = {
+        "consumer_network": args.network,
+        "consumer_service_project_id": end.project,
+    }
+    return {
+        "psc_configs": [
+            {
+                "psc_enabled": True,
+                "allowed_consumer_projects": [end.project],
+                "psc_auto_connections": [consumer],
+            }
+        ]
+    }
+
+
+def _endpoint_address(settings: Any) -> str:
+    """Address that Google gave the endpoint."""
+    (configuration,) = settings.ip_configuration.psc_configs
+    address: str | None = configuration.psc_auto_connections[0].ip_address
+    if not address:
+        raise ValueError(
+            "private_endpoint: Google has given it no address: is the connection "
+            "policy of its network in place? `pulumi refresh` looks again"
+        )
+    return address
 
 
 def _tier(args: DatabaseArgs) -> str:

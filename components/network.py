@@ -17,12 +17,13 @@ class NetworkArgs:
 
     prefix: str
     """Start of every physical name."""
-    services_range: str
-    """IPv4 range lent to managed services."""
+    services_range: str | None = None
+    """IPv4 range lent to managed services by peering; left out where all of them are
+    reached by Private Service Connect."""
 
 
 class Network(Component):
-    """Custom-mode network with private services access; no NAT, no open firewall."""
+    """Custom-mode network, private services access by choice; no NAT, no firewall."""
 
     network: pulumi.Output[str]
     """Id of the network, known once regions may be placed in it."""
@@ -45,19 +46,21 @@ class Network(Component):
             routing_mode="GLOBAL",
             opts=self.child(depends_on=apis),
         )
-        peering = self._peering(args, network)
+        ready: list[pulumi.Resource] = [network]
+        if args.services_range is not None:
+            ready = [self._peering(args.prefix, args.services_range, network)]
         self.network = after(network.id, [network])
-        self.private_network = after(network.id, [peering])
+        self.private_network = after(network.id, ready)
         self.finish()
 
     def _peering(
-        self, args: NetworkArgs, network: compute.Network
+        self, prefix: str, services_range: str, network: compute.Network
     ) -> pulumi.CustomResource:
         """Private services access: a range, and the peering that lends it."""
-        lent = ipaddress.IPv4Network(args.services_range)
+        lent = ipaddress.IPv4Network(services_range)
         address = compute.GlobalAddress(
             f"{self.stem}-services",
-            name=names.global_name(args.prefix, "services"),
+            name=names.global_name(prefix, "services"),
             purpose="VPC_PEERING",
             address_type="INTERNAL",
             address=str(lent.network_address),

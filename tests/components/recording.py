@@ -43,10 +43,20 @@ class Cloud(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         name = args.inputs.get("name", args.name)
         outputs = {**args.inputs, "name": name, **_outputs(args)}
+        for endpoint in _endpoints(outputs):
+            endpoint["ipAddress"] = "192.0.2.9"
         return _identity(args, name), outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
         raise AssertionError(f"the program asked the provider: {args.token}")
+
+
+def _endpoints(outputs: dict[str, Any]) -> list[dict[str, Any]]:
+    """Endpoints of a database that Google gives an address."""
+    settings = outputs.get("settings") or {}
+    path = settings.get("ipConfiguration") or {} if isinstance(settings, dict) else {}
+    configurations = path.get("pscConfigs") or []
+    return [end for each in configurations for end in each["pscAutoConnections"]]
 
 
 def _identity(args: mocks.MockResourceArgs, name: str) -> str:

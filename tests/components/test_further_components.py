@@ -13,7 +13,7 @@ from recording import Registration
 
 from components._sharded import NODES, CacheEngine, shards
 from components.cache import CacheTier, CacheTierArgs
-from components.database import Database, DatabaseArgs
+from components.database import Database, DatabaseArgs, PrivateEndpoint
 from components.delivery import Delivery, DeliveryArgs, DeliveryWave
 from components.quotas import QuotaRequest, Quotas, QuotasArgs
 from policy.check import check
@@ -288,3 +288,42 @@ def test_the_rules_know_sharded_caches(engine: CacheEngine) -> None:
         for r in records
     ]
     assert broken(open_to_all) - alone == {"redis-cluster-guarded"}
+
+
+def test_a_server_with_an_endpoint_of_its_own_is_in_no_peered_range() -> None:
+    args = DatabaseArgs(
+        region="us-east1",
+        instance="meridian-us-east1-g1",
+        version="POSTGRES_17",
+        edition="ENTERPRISE",
+        cpu=2,
+        memory_gib=8,
+        disk_gib=100,
+        database="meridian",
+        flags={},
+        backup_hour_utc=3,
+        backups_kept=30,
+        log_days=7,
+        network="projects/p/global/networks/meridian",
+        users={"stream": "stream@p.iam.gserviceaccount.com"},
+        owner="stream",
+        private_endpoint=PrivateEndpoint(
+            prefix="meridian", project="p", subnets=["meridian-us-east1"]
+        ),
+    )
+    ends: list[str] = []
+    world = recording.record(
+        lambda: Database("db", args).endpoint.apply(ends.append) and None
+    )
+    assert ends == ["192.0.2.9:5432"]
+    (server,) = of(world, "DatabaseInstance")
+    path = server.inputs["settings"]["ipConfiguration"]
+    assert "privateNetwork" not in path
+    assert not path["ipv4Enabled"]
+    (consumer,) = path["pscConfigs"]
+    assert consumer["allowedConsumerProjects"] == ["p"]
+    (policy,) = of(world, "ServiceConnectionPolicy")
+    assert policy.inputs["serviceClass"] == "google-cloud-sql"
+    assert policy.urn in server.depends_on
+    judged = check(from_registrations(world), every())
+    assert [v.rule for v in judged if v.name == "db-server"] == []
