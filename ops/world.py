@@ -55,12 +55,20 @@ def call(path: str, body: Json | None = None, timeout: float = 10.0) -> Json:
             answer: Json = json.load(response)
             return answer
     except urllib.error.HTTPError as error:
-        text = json.loads(error.read() or b"{}").get("error", str(error))
-        raise CommandError(str(text), 2) from error
+        raise CommandError(_said(error), 2) from error
     except OSError as error:
         raise CommandError(
             f"the world does not answer ({error}): `meridian up` starts it"
         ) from error
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    """What the control plane says of itself; a failure inside it is no JSON."""
+    body = error.read()
+    try:
+        return str(json.loads(body or b"{}").get("error", error))
+    except (ValueError, AttributeError):
+        return f"the control plane failed ({error}); `meridian logs control` has its reason"
 
 
 def alive() -> bool:
