@@ -68,7 +68,7 @@ def _said(error: urllib.error.HTTPError) -> str:
     try:
         return str(json.loads(body or b"{}").get("error", error))
     except (ValueError, AttributeError):
-        return f"the control plane failed ({error}); `meridian logs control` has its reason"
+        return f"the control plane failed ({error}): see `meridian logs control`"
 
 
 def alive() -> bool:
