@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -82,6 +83,8 @@ def warm() -> None:
         package, module, name = token.split(":")
         folder = module.split("/")[0].lower()
         getattr(importlib.import_module(f"pulumi_{package}.{folder}"), name)
+    # The collector would touch, and so copy, every page of it in every fork.
+    gc.freeze()
 
 
 class Pool:
