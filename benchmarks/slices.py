@@ -8,9 +8,10 @@ is held against the whole's); `diff main` of a change that touches all fifteen r
 over `preview` of the whole; and, raw, the commands that involve no engine. The time of
 one cell holds the preview of the foundation, which was never applied either.
 
-Measured 2026-11-24 on 2 quiet cores (load 0.5 at the start), 3 pairs: seventeen slices
-1.31x (10.8 over 8.23 s; pairs 1.26 to 1.33); digest 1.82x (14.4 over 7.92 s; pairs 1.65
-to 1.84); one cell 4.07 s; plan 0.31 s, cost 0.34 s, policy --corpus 0.33 s.
+Measured 2026-11-24 on 2 cores (load 1.5 at the start), 3 pairs: seventeen slices 1.13x
+(10.2 over 9.0 s; pairs 1.07 to 1.17); digest 1.34x (11.6 over 8.7 s); one cell 3.4 s;
+plan 0.33 s, cost 0.35 s, policy --corpus 0.34 s. Before the warmed process was frozen
+for its forks: 1.56x and 1.81x; before the discovery documents: 1.31x and 1.82x.
 """
 
 from __future__ import annotations

@@ -10,11 +10,10 @@ checkpoints. The world is taken down after every pair, and both sides wait `sett
 seconds: ext4 goes round inodes that were freed within the last minute, so that making a
 file costs 0.7 ms instead of 0.05 (`--settle 0` measures that case too).
 
-Measured 2026-11-24 on 2 cores, some commands beside, `--pairs 2 --settle 66`: from
-nothing in seventeen stacks 19.3 over 8.15 s, 2.35x (pairs 2.56 and 2.13); nothing to do
-14.7 over 8.5 s, 1.85x (pairs 1.55 to 2.15), before stacks of which nothing changed were
-left alone (0.65 s since, by `time`). In one stack, older code, load 3 to 15: 20.6 over
-14.3 s, 1.44x, and 14.9 over 13.2 s, 1.12x.
+Measured 2026-11-24 on 2 cores, load 1 to 2, `--pairs 2 --settle 66`: from nothing in
+seventeen stacks 14.6 over 7.9 s, 1.85x; nothing to do 0.59 over 7.76 s, 0.07x. Before
+the warmed process was frozen for its forks 19.3 over 8.15 s, 2.35x; in one stack, older
+code, load 3 to 15: 20.6 over 14.3 s, 1.44x.
 """
 
 from __future__ import annotations
