@@ -68,7 +68,7 @@ class DatabaseArgs:
     log_days: int
     """Days of point-in-time recovery of a primary."""
     network: pulumi.Input[str]
-    """Network with private services access, or the one that `endpoint` is in."""
+    """Network with private services access, or the one that the endpoint is in."""
     users: Mapping[str, pulumi.Input[str]]
     """Addresses of the service accounts that may log in, by a stable name."""
     owner: str

@@ -291,24 +291,13 @@ def test_the_rules_know_sharded_caches(engine: CacheEngine) -> None:
 
 
 def test_a_server_with_an_endpoint_of_its_own_is_in_no_peered_range() -> None:
-    args = DatabaseArgs(
-        region="us-east1",
-        instance="meridian-us-east1-g1",
-        version="POSTGRES_17",
-        edition="ENTERPRISE",
-        cpu=2,
-        memory_gib=8,
-        disk_gib=100,
-        database="meridian",
-        flags={},
-        backup_hour_utc=3,
-        backups_kept=30,
-        log_days=7,
-        network="projects/p/global/networks/meridian",
-        users={"stream": "stream@p.iam.gserviceaccount.com"},
-        owner="stream",
+    args = dataclasses.replace(
+        PRIMARY,
+        pooled_connections=None,
+        failover_replica=None,
+        durability=None,
         private_endpoint=PrivateEndpoint(
-            prefix="meridian", project="p", subnets=["meridian-us-east1"]
+            prefix="meridian", project="p", subnets=["meridian-us-central1"]
         ),
     )
     ends: list[str] = []
