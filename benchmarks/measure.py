@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 Json = dict[str, Any]
+ARXIV = Path(__file__).resolve().parents[2] / "shared" / "vectors" / "arxiv"
+"""Real embeddings, where they lie beside the checkout."""
 SPINS = 12
 """Runs of a fixed loop: their spread is what the machine adds by itself."""
 

@@ -30,6 +30,10 @@ class ServiceShape:
     """Instances of the worker pool."""
     limits: str
     """JSON of the service's limits."""
+    access: str | None = None
+    """`required` (default): callers need keys; `open`: nobody is asked who he is."""
+    root_key_sha256: str | None = None
+    """SHA-256 of the root key; left out: there is none."""
     collector: str | None = None
     """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
 

@@ -146,6 +146,7 @@ class RegionalCell(Component):
             "DATABASE_NAME": args.database.database,
             "DATABASE_PRIMARY": args.primary_endpoint or database.endpoint,
             "GOOGLE_CLOUD_PROJECT": args.project,
+            "MERIDIAN_ACCESS": args.shape.access or "required",
             "MERIDIAN_ENVIRONMENT": args.environment,
             "MERIDIAN_HUB": args.hub,
             "MERIDIAN_HUBS": ",".join(args.hubs),
@@ -159,6 +160,8 @@ class RegionalCell(Component):
             "REDIS_TLS": cache.tls,
             "SERVICE_LIMITS": args.shape.limits,
         }
+        if args.shape.root_key_sha256 is not None:
+            values["MERIDIAN_ROOT_KEY_SHA256"] = args.shape.root_key_sha256
         if args.inbox.origin is not None:
             values["PUBSUB_SUBSCRIPTION_REPAIRS"] = inbox.repairs
         return values

@@ -39,9 +39,11 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
         raise CommandError(text, code) from error
 
 
-async def put(url: str, collection: str, items: list[Json], create: bool) -> list[Json]:
+async def put(
+    url: str, collection: str, items: list[Json], create: bool, over: str = "http"
+) -> list[Json]:
     """Write items; with `create`, the collection is made when it is missing."""
-    async with Client(url) as client:
+    async with Client(url, over=over) as client:
         if create:
             vector = items[0].get("vector")
             dimension = len(vector) if vector else TEXT_DIMENSION
@@ -72,18 +74,45 @@ def items_from(text: str | None, item_id: str | None) -> list[Json]:
     return items
 
 
-async def search(url: str, collection: str, text: str, k: int) -> list[Json]:
+async def search(
+    url: str, collection: str, text: str, options: Json, over: str = "http"
+) -> list[Json]:
+    """The nearest items of a sentence."""
+    given = {key: value for key, value in options.items() if value is not None}
+    async with Client(url, over=over) as client:
+        return await client.search(collection, text=text, **given)
+
+
+async def collections(url: str) -> list[Json]:
+    """All collections."""
     async with Client(url) as client:
-        return await client.search(collection, text=text, k=k)
+        return await client.collections()
+
+
+async def describe(url: str, collection: str) -> Json:
+    """One collection."""
+    async with Client(url) as client:
+        return await client.describe(collection)
+
+
+async def drop(url: str, collection: str) -> None:
+    """Drop a collection."""
+    async with Client(url) as client:
+        await client.drop(collection)
 
 
 async def watch(
-    url: str, collection: str, text: str, threshold: float, tell: Callable[[Json], None]
+    url: str,
+    collection: str,
+    text: str,
+    options: Json,
+    tell: Callable[[Json], None],
+    over: str = "websocket",
 ) -> None:
     """Follow one standing query until interrupted."""
-    query = Query(stream=text, collection=collection, text=text, threshold=threshold)
+    query = Query(stream=text, collection=collection, text=text, **options)
     async with Client(url) as client:
-        async for match in client.watch([query]):
+        async for match in client.watch([query], over):
             tell(
                 {
                     "id": match.id,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -117,13 +118,24 @@ def _watch(
                 on_event(event)
     except BaseException:
         process.send_signal(signal.SIGINT)
-        try:
-            process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not _ended(process.pid, GRACE_SECONDS):
             # It waits for a program that this interrupt has ended, too.
             process.kill()
-            process.wait()
+            _ended(process.pid, GRACE_SECONDS)
         raise
+
+
+def _ended(pid: int, seconds: float) -> bool:
+    """Whether a child ends within so many seconds.
+
+    Not `Popen.wait`: an interrupt between the taking of its lock and the block that
+    releases it leaves the lock taken, and the next `wait` waits for ever.
+    """
+    descriptor = os.pidfd_open(pid)
+    try:
+        return bool(select.select([descriptor], [], [], seconds)[0])
+    finally:
+        os.close(descriptor)
 
 
 def _follow(file: Path, process: subprocess.Popen[bytes]) -> Iterator[Json]:

@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import orjson
 
+from service.access.address import Network, read_networks
+from service.access.bucket import Rate
 from service.contract import Limits
+
+_SECRET = frozenset({"root_key_sha256"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +46,30 @@ class Settings:
     host: str
     port: int | None
     """None: listen nowhere."""
+    protocol: str
+    """`http` or `grpc`: one port carries one of them (ADR 0010)."""
     revision: str
+    access: str
+    """`open`: nobody is asked who he is; `required`: everybody needs a key."""
+    root_key_sha256: str
+    """SHA-256 of the root key, empty: there is none."""
+    proxies: tuple[Network, ...]
+    """Networks whose `x-forwarded-for` is believed."""
+    issuers: str
+    """JSON list of OIDC issuers."""
+    rates: dict[str, dict[str, Rate]]
+    """By tier and group; what is not named is not limited."""
     google_api: str
     """Pattern of Google's addresses; `{api}` stands for the API's host."""
     metadata_host: str
     """Empty where there is no metadata server: then no credentials are sent."""
+
+    def shown(self) -> dict[str, Any]:
+        """Everything by name, for people; whatever is secret is masked."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["limits"] = asdict(self.limits)
+        plain["proxies"] = [str(network) for network in self.proxies]
+        return {k: "***" if k in _SECRET and v else v for k, v in plain.items()}
 
     @property
     def is_hub(self) -> bool:
@@ -84,10 +108,38 @@ class Settings:
             limits=_limits(environ.get("SERVICE_LIMITS", "{}")),
             host=environ.get("HOST", "0.0.0.0"),
             port=int(port) if port else None,
+            protocol=_one_of(environ, "MERIDIAN_PROTOCOL", ("http", "grpc")),
             revision=environ.get("K_REVISION", ""),
+            access=_one_of(environ, "MERIDIAN_ACCESS", ("open", "required")),
+            root_key_sha256=environ.get("MERIDIAN_ROOT_KEY_SHA256", ""),
+            proxies=read_networks(environ.get("MERIDIAN_PROXIES", "")),
+            issuers=environ.get("MERIDIAN_ISSUERS", ""),
+            rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
             metadata_host=environ.get("GCE_METADATA_HOST", ""),
         )
+
+
+def _rates(text: str) -> dict[str, dict[str, Rate]]:
+    """Rates from JSON: {tier: {group: [per second, burst]}}."""
+    try:
+        return {
+            tier: {group: Rate(*map(float, pair)) for group, pair in groups.items()}
+            for tier, groups in orjson.loads(text).items()
+        }
+    except (TypeError, ValueError, AttributeError) as error:
+        raise SystemExit(
+            f"MERIDIAN_RATES is not understood ({error}): send "
+            '{"free": {"search": [per second, burst]}}.'
+        ) from None
+
+
+def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    """A variable that is one of the allowed words, the first when it is not set."""
+    given = environ.get(name) or allowed[0]
+    if given not in allowed:
+        raise SystemExit(f"{name} is {given!r}; allowed: {', '.join(allowed)}.")
+    return given
 
 
 def _limits(text: str) -> Limits:

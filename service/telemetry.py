@@ -43,7 +43,13 @@ class Metrics:
     """The metrics of one process; names are part of docs/architecture.md."""
 
     def __init__(self) -> None:
-        self.registry = r = CollectorRegistry()
+        self.registry = CollectorRegistry()
+        self._asked(self.registry)
+        self._changes(self.registry)
+        self._scores(self.registry)
+        self._state(self.registry)
+
+    def _asked(self, r: CollectorRegistry) -> None:
         self.http_requests = Counter(
             "meridian_http_requests", "Answers.", ("route", "code"), registry=r
         )
@@ -54,6 +60,14 @@ class Metrics:
             buckets=_FAST,
             registry=r,
         )
+        self.calls = Counter(
+            "meridian_calls",
+            "Answers outside HTTP.",
+            ("transport", "operation", "code"),
+            registry=r,
+        )
+
+    def _changes(self, r: CollectorRegistry) -> None:
         self.writes = Counter(
             "meridian_writes", "Acknowledged changes.", ("op",), registry=r
         )
@@ -69,6 +83,8 @@ class Metrics:
             buckets=_FAST,
             registry=r,
         )
+
+    def _scores(self, r: CollectorRegistry) -> None:
         self.search_seconds = Histogram(
             "meridian_search_seconds", "Kernel search.", buckets=_FASTER, registry=r
         )
@@ -78,8 +94,12 @@ class Metrics:
             buckets=_FASTER,
             registry=r,
         )
+
+    def _state(self, r: CollectorRegistry) -> None:
         self.streams = Gauge("meridian_streams", "Standing queries.", registry=r)
-        self.connections = Gauge("meridian_connections", "Open WebSockets.", registry=r)
+        self.connections = Gauge(
+            "meridian_connections", "Open connections.", registry=r
+        )
         self.items = Gauge("meridian_items", "Items in memory.", registry=r)
         self.applied_position = Gauge(
             "meridian_applied_position",
@@ -95,6 +115,26 @@ class Metrics:
         )
         self.repairs = Counter(
             "meridian_repairs", "Holes filled.", ("source",), registry=r
+        )
+        self.recall = Gauge(
+            "meridian_recall",
+            "Share of the true nearest that searches find, and its 95 % interval.",
+            ("bound",),
+            registry=r,
+        )
+        self.recall_compared = Counter(
+            "meridian_recall_compared", "Answers compared with exact ones.", registry=r
+        )
+        self.limiter_alone = Gauge(
+            "meridian_limiter_alone",
+            "1 while rates are kept without Redis.",
+            registry=r,
+        )
+        self.pressure = Gauge(
+            "meridian_pressure", "Overload by queue time, 0 to 3.", registry=r
+        )
+        self.knobs = Gauge(
+            "meridian_knob", "Values turned at run time.", ("name",), registry=r
         )
         self.kernel = Gauge(
             "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r

@@ -52,8 +52,13 @@ def _warm() -> Warm:
 def _listen(environment: dict[str, str]) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    grpc = environment.get("MERIDIAN_PROTOCOL") == "grpc"
+    if grpc:
+        # grpc takes no socket: it binds the same port while this one keeps it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind((environment.get("HOST", "127.0.0.1"), 0))
-    sock.listen(1024)
+    if not grpc:
+        sock.listen(1024)
     return sock
 
 

@@ -20,6 +20,7 @@ FAST = {
     "arrows": [str(BIN / "lint-imports"), "--no-cache"],
     "model and components": [
         *PYTEST,
+        *("-n", "2", "--dist", "loadfile"),
         "tests/topology",
         "tests/components",
         "tests/dashboards",

@@ -12,6 +12,13 @@ DIGEST = r"sha256:[0-9a-f]{64}"
 RUN = "Cloud Run quotas and limits, read 2026-11"
 
 
+class AccessMode(StrEnum):
+    """Whether callers of the service are asked who they are."""
+
+    REQUIRED = "required"
+    OPEN = "open"
+
+
 class DatabaseEdition(StrEnum):
     """Cloud SQL edition; always declared: the default depends on the version."""
 
@@ -93,6 +100,12 @@ class ServiceSettings:
     """Memory of an instance before it holds any data."""
     queries_per_instance: float = setting(default=1000.0, minimum=0.1, unit="queries/s")
     """Single searches that one instance answers beside its streams."""
+    access: AccessMode = setting(default=AccessMode.REQUIRED)
+    """`required`: every caller needs a key or token; `open`: a world of one's own."""
+    root_key_sha256: str | None = setting(
+        default=None, pattern=r"[0-9a-f]{64}", hint="what `meridian root-key` prints"
+    )
+    """SHA-256 of the key that makes the first keys; the key itself is nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

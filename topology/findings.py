@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from topology import capacity, findings_world, limits
-from topology.blocks import Collector
+from topology.blocks import AccessMode, Collector
 from topology.finding import Finding, Level
 
 if TYPE_CHECKING:
@@ -45,6 +45,16 @@ def find(plan: "Plan") -> Iterator[Finding]:
             place="world",
             message="has metrics that nobody collects, so alerts stay silent",
             remedy="put the collector's image, by digest, under telemetry.image",
+        )
+    service = plan.catalogue.service
+    if service.access is AccessMode.REQUIRED and service.root_key_sha256 is None:
+        yield Finding(
+            level=Level.WARNING,
+            code="root-key",
+            place="world",
+            message="requires keys of its callers, and has none to make the first with",
+            remedy="run `meridian root-key` and put what it prints under "
+            "service.root_key_sha256",
         )
     yield from findings_world.find(plan)
     for region in plan.regions.values():

@@ -6,11 +6,47 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from ops.commands.options import Region, show
-from ops.errors import BAD_INPUT
+from ops.errors import BAD_INPUT, CommandError
 
 group = typer.Typer()
+CALLS = ("http", "websocket")
+STREAMS = ("websocket", "sse")
+
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        help='Metadata that counts, as JSON: \'{"field": "lang", "eq": "de"}\'.',
+    ),
+]
+
+
+def _over(allowed: tuple[str, ...]) -> Any:
+    return typer.Option(
+        "--over",
+        help=f"How it travels: {', '.join(allowed)}. gRPC has no front door here yet.",
+    )
+
+
+def _one_of(given: str, allowed: tuple[str, ...]) -> str:
+    if given not in allowed:
+        text = f"--over is {given!r}; allowed: {', '.join(allowed)}"
+        raise CommandError(text, BAD_INPUT)
+    return given
+
+
+def _filter(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        message = f"--filter is no JSON object ({error}): {text[:80]}"
+        raise CommandError(message, BAD_INPUT) from error
 
 
 @group.command()
@@ -21,6 +57,7 @@ def put(
     ] = None,
     item_id: Annotated[str | None, typer.Option("--id")] = None,
     region: Region = None,
+    over: Annotated[str, _over(CALLS)] = "http",
     create: Annotated[
         bool, typer.Option(help="Make the collection if missing.")
     ] = False,
@@ -29,7 +66,8 @@ def put(
     from ops import data
 
     items = data.items_from(text, item_id)
-    work = data.put(data.address(region), collection, items, create)
+    url = data.address(region)
+    work = data.put(url, collection, items, create, _one_of(over, CALLS))
     results = data.finish(work)
     show(results)
     if any("error" in result for result in results):
@@ -42,25 +80,107 @@ def search(
     text: Annotated[str, typer.Argument(help="What to look for, in words.")],
     k: Annotated[int, typer.Option("-k", min=1, max=1000)] = 10,
     region: Region = None,
+    filter_: Filter = None,
+    over: Annotated[str, _over(CALLS)] = "http",
 ) -> None:
     """Search a collection through a region's front door."""
     from ops import data
 
-    show(data.finish(data.search(data.address(region), collection, text, k)))
+    options = {"k": k, "filter": _filter(filter_)}
+    url = data.address(region)
+    work = data.search(url, collection, text, options, _one_of(over, CALLS))
+    show(data.finish(work))
 
 
 @group.command()
 def watch(
     collection: str,
     text: Annotated[str, typer.Argument(help="What to listen for, in words.")],
-    threshold: Annotated[float, typer.Option(min=-1, max=1)] = 0.5,
+    threshold: Annotated[
+        float | None, typer.Option(min=-1, max=1, help="Scores that match; 0.5.")
+    ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Matches an hour instead of a threshold.", min=0.001),
+    ] = None,
+    since: Annotated[
+        float | None,
+        typer.Option(help="Seconds back to start from; without it, now.", min=0),
+    ] = None,
+    filter_: Filter = None,
     region: Region = None,
+    over: Annotated[str, _over(STREAMS)] = "websocket",
 ) -> None:
-    """Follow a standing query until interrupted."""
+    """Follow a standing query until interrupted; it resumes by itself."""
     from ops import data
+
+    if threshold is not None and rate is not None:
+        raise CommandError("--threshold and --rate exclude each other", BAD_INPUT)
+    if rate is None and threshold is None:
+        threshold = 0.5
 
     def tell(match: dict[str, Any]) -> None:
         print(json.dumps(match), flush=True)
 
+    options: dict[str, Any] = {
+        "threshold": threshold,
+        "rate_per_hour": rate,
+        "filter": _filter(filter_),
+    }
+    if since is not None:
+        options["start"] = {"seconds": since}
     url = data.address(region)
-    data.finish(data.watch(url, collection, text, threshold, tell))
+    way = _one_of(over, STREAMS)
+    data.finish(data.watch(url, collection, text, options, tell, way))
+
+
+@group.command()
+def root_key() -> None:
+    """Make a root key, which makes the first keys of tenants.
+
+    The key is printed this once and kept nowhere; its SHA-256 goes under
+    service.root_key_sha256 of the catalogue.
+    """
+    from service.access.gate import new_root_key
+
+    text, digest = new_root_key()
+    print(f"key (keep it where secrets are kept): {text}")
+    print(f"root_key_sha256: {digest}")
+
+
+@group.command()
+def collections(
+    region: Region = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the collections of the local world and how many items they hold."""
+    from ops import data
+
+    found = data.finish(data.collections(data.address(region)))
+    if as_json:
+        show(found)
+        return
+    table = Table("collection", "items", "dimension", "metric", "elements", "writes")
+    for one in found:
+        keys = ("name", "count", "dimension", "metric", "element_type", "writes")
+        table.add_row(*(str(one.get(key, "")) for key in keys))
+    Console().print(table)
+
+
+@group.command()
+def drop(
+    collection: Annotated[str, typer.Argument(help="Collection to drop.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    region: Region = None,
+) -> None:
+    """Drop a collection with all its items; there is no undo."""
+    from ops import data
+
+    url = data.address(region)
+    one = data.finish(data.describe(url, collection))
+    if not yes and not typer.confirm(
+        f"Drop {collection} with {one.get('count', 0)} items for good?"
+    ):
+        raise typer.Exit(1)
+    data.finish(data.drop(url, collection))
+    print(f"{collection} is dropped.")

@@ -1,49 +1,84 @@
-"""Requests: writes that are retried safely, searches, collections."""
+"""Requests: retried safely, kept within a pool, a deadline and a budget."""
 
 import asyncio
+import hashlib
 import random
 import time
 import uuid
 from collections.abc import Sequence
 from typing import Any, Self
-from urllib.parse import quote
 
 import aiohttp
-import orjson
 
-from service.client.watching import Query, Watching
+from service.client.cache import Cache
+from service.client.carriers import (
+    AWAY,
+    Carrier,
+    GrpcCarrier,
+    HttpCarrier,
+    Sessions,
+    WebSocketCarrier,
+)
+from service.client.errors import ClientError, DeadlineError
+from service.client.methods import Methods, identified
+from service.client.policy import Breaker, Budget, Pool, backoff
+from service.contract.operations import OPERATIONS, Operation
 
-_BATCH = 500
-_AGAIN = {429, 502, 503, 504}
-_AWAY = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+Json = dict[str, Any]
+TRANSPORTS = ("http", "websocket", "grpc")
+_CACHED = ("search", "get_item", "get_items", "describe_collection", "count_items")
+_WRITES = ("upsert", "patch", "delete", "drop_collection", "save_query", "drop_query")
+_ITEMS = ("upsert", "patch", "delete")
 
 
-class ClientError(Exception):
-    """A refusal: `status`, `code` of the contract, `request_id`, `details`."""
+class Client(Methods):
+    """A client of one address, or of several that are tried in turn.
 
-    def __init__(self, status: int, error: dict[str, Any]) -> None:
-        super().__init__(error.get("message", f"HTTP {status}"))
-        self.status = status
-        self.code: str = error.get("code", "unknown")
-        self.request_id: str = error.get("request_id", "")
-        self.details: dict[str, Any] = error.get("details", {})
-
-
-class Client:
-    """A client of one address, or of several that are tried in turn."""
+    Every write gets event ids before it is first sent, so that all requests may be
+    sent again. At most `most_requests` are under way; who waits goes by `priority`.
+    With `hedge_after` a read that takes longer is asked of the next address too.
+    """
 
     def __init__(
         self,
         base_url: str | Sequence[str],
         *,
+        key: str | None = None,
+        over: str = "http",
         deadline: float = 30.0,
+        most_requests: int = 64,
+        hedge_after: float | None = None,
+        cache_entries: int = 0,
+        cache_seconds: float = 5.0,
         headers: dict[str, str] | None = None,
+        tracer: Any = None,
     ) -> None:
+        if over not in TRANSPORTS:
+            raise ValueError(f"over is {over!r}; allowed: {', '.join(TRANSPORTS)}")
         urls = [base_url] if isinstance(base_url, str) else list(base_url)
+        if not urls:
+            raise ValueError("base_url is empty: give at least one address")
         self._urls = [url.rstrip("/") for url in urls]
-        self._deadline = deadline
-        self._headers = headers or {}
-        self._session: aiohttp.ClientSession | None = None
+        self.deadline = deadline
+        self.over = over
+        self.headers = dict(headers or {})
+        if key is not None:
+            self.headers["authorization"] = f"Bearer {key}"
+        self._who = hashlib.sha256(
+            repr(sorted(self.headers.items())).encode()
+        ).hexdigest()
+        self._hedge_after = hedge_after
+        self._tracer = tracer
+        self._sessions = Sessions(most_requests)
+        self._pool = Pool(most_requests)
+        self._budget = Budget()
+        self._breakers: dict[str, Breaker] = {}
+        self.cache = Cache(cache_entries, cache_seconds, time.monotonic)
+        self._carrier: Carrier | None = None
+
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"Client({self._urls!r}, over={self.over!r})"
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,16 +88,27 @@ class Client:
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._carrier is not None:
+            await self._carrier.close()
+            self._carrier = None
+        await self._sessions.close()
 
     @property
     def session(self) -> aiohttp.ClientSession:
         """The HTTP session, made at its first use."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers=self._headers)
-        return self._session
+        return self._sessions.session
+
+    @property
+    def carrier(self) -> Carrier:
+        """What carries the calls."""
+        if self._carrier is None:
+            if self.over == "grpc":
+                self._carrier = GrpcCarrier()
+            elif self.over == "websocket":
+                self._carrier = WebSocketCarrier(self._sessions)
+            else:
+                self._carrier = HttpCarrier(self._sessions)
+        return self._carrier
 
     @property
     def url(self) -> str:
@@ -73,132 +119,166 @@ class Client:
         """Goes on with the next address."""
         self._urls.append(self._urls.pop(0))
 
-    async def create(
-        self, name: str, *, dimension: int, metric: str = "cosine"
-    ) -> dict[str, Any]:
-        """Creates a collection; the same again is no error."""
-        body = {"name": name, "dimension": dimension, "metric": metric}
-        return await self._call("POST", "/v1/collections", body)
-
-    async def collections(self) -> list[dict[str, Any]]:
-        """All collections, with the count of their items."""
-        found = await self._call("GET", "/v1/collections")
-        return list(found["collections"])
-
-    async def describe(self, collection: str) -> dict[str, Any]:
-        """One collection."""
-        return await self._call("GET", _path(collection))
-
-    async def put(
-        self, collection: str, items: Sequence[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Stores items; returns a result for each, in order.
-
-        An item has `id`, `vector` or `text`, and may have `metadata`, `event_id`.
-        """
-        return await self._write(collection, "upsert", [dict(i) for i in items])
-
-    async def delete(self, collection: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Deletes items; returns a result for each, in order."""
-        return await self._write(collection, "delete", [{"id": i} for i in ids])
-
-    async def search(
+    async def call(
         self,
-        collection: str,
+        operation: str,
         *,
-        vector: Sequence[float] | str | None = None,
-        text: str | None = None,
-        k: int = 10,
-        minimum_score: float | None = None,
-    ) -> list[dict[str, Any]]:
-        """The nearest items: `id`, `score`, `version`, `metadata`."""
-        given = {"vector": vector, "text": text, "minimum_score": minimum_score}
-        body = {"k": k} | {key: v for key, v in given.items() if v is not None}
-        found = await self._call("POST", _path(collection) + ":search", body)
-        return list(found["hits"])
+        priority: int = 5,
+        deadline: float | None = None,
+        **params: Any,
+    ) -> Json:
+        """Answer of an operation of the contract.
 
-    async def get(self, collection: str, item: str) -> dict[str, Any]:
-        """One item."""
-        path = f"{_path(collection)}/items/{quote(item, safe='')}"
-        return await self._call("GET", path)
+        `deadline` in seconds; a lower `priority` goes first. Raises ClientError for a
+        refusal, DeadlineError when time is over.
+        """
+        found = OPERATIONS[operation]
+        collection = str(params.get("collection", ""))
+        cached = operation in _CACHED and params.get("consistency") is None
+        key, version = b"", self.cache.version(collection)
+        if cached:
+            key = self.cache.key(self._who, operation, params)
+            kept = self.cache.get(key, collection)
+            if kept is not None:
+                return kept
+        until = time.monotonic() + (self.deadline if deadline is None else deadline)
+        if operation in _ITEMS:
+            params = identified(params)
+        try:
+            answer = await self._persist(found, params, priority, until)
+        finally:
+            # After it, too: what was read meanwhile may be older than the write.
+            if operation in _WRITES:
+                self.cache.changed(collection)
+        if cached:
+            self.cache.put(key, version, answer)
+        return answer
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Vectors of sentences."""
-        found = await self._call("POST", "/v1/embed", {"texts": list(texts)})
-        return list(found["vectors"])
-
-    def watch(self, queries: Sequence[Query]) -> Watching:
-        """Follows standing queries; iterate over it for the matches."""
-        return Watching(self, queries)
-
-    async def _write(
-        self, collection: str, op: str, items: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        for item in items:
-            item.setdefault("event_id", uuid.uuid4().hex)
-        path = f"{_path(collection)}/items:{op}"
-        results: list[dict[str, Any]] = []
-        for start in range(0, len(items), _BATCH):
-            results += await self._write_batch(path, items[start : start + _BATCH])
-        return results
-
-    async def _write_batch(
-        self, path: str, items: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """Items that the primary did not take are sent again, the same ids."""
-        results: dict[int, dict[str, Any]] = {}
-        left = list(range(len(items)))
-        until = time.monotonic() + self._deadline
-        while left:
-            body = {"items": [items[n] for n in left]}
-            answer = await self._call("POST", path, body)
-            for n, result in zip(left, answer["results"], strict=True):
-                results[n] = result
-            if time.monotonic() > until:
-                break
-            left = [n for n in left if _try_again(results[n])]
-            if left:
-                await asyncio.sleep(0.2)
-        return [results[n] for n in range(len(items))]
-
-    async def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        data = None if body is None else orjson.dumps(body)
-        headers = {"Content-Type": "application/json"} if data else {}
-        until = time.monotonic() + self._deadline
-        pause = 0.05
+    async def _persist(
+        self, operation: Operation, params: Json, priority: int, until: float
+    ) -> Json:
+        """Tries until it is answered, refused for good, or time is over."""
+        headers = self.headers | {"x-request-id": uuid.uuid4().hex}
+        self._budget.asked()
+        attempt = 0
         while True:
-            failure: Exception
+            left = until - time.monotonic()
             try:
-                async with self.session.request(
-                    method, self.url + path, data=data, headers=headers
-                ) as answer:
-                    text = await answer.read()
-                    if answer.status == 200:
-                        return dict(orjson.loads(text))
-                    failure = ClientError(answer.status, _error(text))
-                    if answer.status not in _AGAIN:
-                        raise failure
-            except _AWAY as error:
+                async with self._pool.slot(priority, left):
+                    return await self._hedged(operation, params, headers, until)
+            except ClientError as error:
+                if not error.again:
+                    raise
+                failure: Exception = error
+                pause = max(backoff(attempt), error.retry_after or 0.0)
+            except AWAY as error:
                 failure = error
-            if time.monotonic() + pause > until:
-                raise failure
+                pause = backoff(attempt)
+            attempt += 1
+            if not self._budget.spend():
+                # Out of budget: slowly, so that a failing service gets no more load.
+                pause = max(pause, random.uniform(1.0, 2.0))
+            if time.monotonic() + pause >= until:
+                self._give_up(operation, attempt, failure)
             self.next_url()
-            # Full jitter: clients of a lost region do not come back in step.
-            await asyncio.sleep(random.uniform(0, pause))
-            pause = min(2 * pause, 1.0)
+            await asyncio.sleep(pause)
+
+    @staticmethod
+    def _give_up(operation: Operation, attempts: int, failure: Exception) -> None:
+        if isinstance(failure, ClientError):
+            raise failure
+        raise DeadlineError(
+            f"{operation.name}: no answer after {attempts} attempts "
+            f"({type(failure).__name__}: {failure})"
+        ) from failure
+
+    async def _hedged(
+        self, operation: Operation, params: Json, headers: dict[str, str], until: float
+    ) -> Json:
+        """One attempt; of a slow read a second one elsewhere, the first answer wins."""
+        reads = operation.method == "GET" or operation.scope == "read"
+        if self._hedge_after is None or len(self._urls) < 2 or not reads:
+            return await self._attempt(self._pick(), operation, params, headers, until)
+        first = asyncio.create_task(
+            self._attempt(self._pick(), operation, params, headers, until)
+        )
+        tasks = {first}
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=self._hedge_after)
+            if not done:
+                second = self._attempt(self._urls[1], operation, params, headers, until)
+                tasks.add(asyncio.create_task(second))
+            while True:
+                done, waiting = await asyncio.wait(
+                    tasks, return_when=asyncio.FIRST_COMPLETED
+                )
+                good = [t for t in done if t.exception() is None]
+                if good or not waiting:
+                    return (good or list(done))[0].result()
+                tasks = waiting
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _pick(self) -> str:
+        """The first address whose breaker lets a request through."""
+        for url in self._urls:
+            if self._breaker(url).allow():
+                return url
+        # All are open: waiting helps nobody, and one of them may be back.
+        return random.choice(self._urls)
+
+    def _breaker(self, url: str) -> Breaker:
+        if url not in self._breakers:
+            self._breakers[url] = Breaker(time.monotonic)
+        return self._breakers[url]
+
+    async def _attempt(
+        self,
+        url: str,
+        operation: Operation,
+        params: Json,
+        headers: dict[str, str],
+        until: float,
+    ) -> Json:
+        seconds = max(0.001, until - time.monotonic())
+        breaker = self._breaker(url)
+        with _span(self._tracer, operation.name, headers) as traced:
+            try:
+                answer = await self.carrier.call(
+                    url, operation, params, traced, seconds
+                )
+            except ClientError as error:
+                # Asked to wait is not broken.
+                if error.again and error.status != 429:
+                    breaker.failed()
+                else:
+                    breaker.succeeded()
+                raise
+            except BaseException:
+                breaker.failed()
+                raise
+        breaker.succeeded()
+        return answer
 
 
-def _path(collection: str) -> str:
-    return f"/v1/collections/{quote(collection, safe='')}"
+class _span:
+    """A span of the caller's tracer around an attempt; its context goes along."""
 
+    def __init__(self, tracer: Any, name: str, headers: dict[str, str]) -> None:
+        self._headers = headers
+        self._around = (
+            tracer.start_as_current_span(f"meridian.{name}") if tracer else None
+        )
 
-def _error(text: bytes) -> dict[str, Any]:
-    try:
-        return dict(orjson.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return {"message": text[:200].decode(errors="replace")}
+    def __enter__(self) -> dict[str, str]:
+        if self._around is None:
+            return self._headers
+        context = self._around.__enter__().get_span_context()
+        flags = int(context.trace_flags)
+        parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{flags:02x}"
+        return self._headers | {"traceparent": parent}
 
-
-def _try_again(result: dict[str, Any]) -> bool:
-    code = result.get("error", {}).get("code")
-    return code in ("unavailable", "overloaded")
+    def __exit__(self, *raised: Any) -> None:
+        if self._around is not None:
+            self._around.__exit__(*raised)

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import orjson
+
+from service.client.channels import OVER, Channel, open_channel
+from service.client.errors import ClientError
 
 if TYPE_CHECKING:
     from service.client.client import Client
 
-_SILENCE = 40.0
-"""Seconds without even a heartbeat after which the connection counts as lost."""
 _REMEMBERED = 8192
+_PASSING = ("unavailable", "overloaded", "rate_limited", "internal", "behind")
+"""Refusals of a stream that will pass: it is asked for again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +26,14 @@ class Query:
 
     stream: str
     collection: str
-    threshold: float
-    vector: Sequence[float] | str | None = None
+    threshold: float | None = None
+    rate_per_hour: float | None = None
+    """Instead of a threshold: one that gives about so many matches an hour."""
+    vector: Sequence[float] | bytes | str | None = None
     text: str | None = None
+    filter: dict[str, Any] | None = None
+    credit: int | None = None
+    """Matches until `Watching.credit` grants more; None: no bound."""
     start: str | dict[str, Any] = "now"
     """`"now"`, `{"token": t}` or `{"seconds": n}`."""
 
@@ -67,13 +74,20 @@ class Gap:
 class Watching:
     """An endless iterator of matches. `close` ends it."""
 
-    def __init__(self, client: "Client", queries: Sequence[Query]) -> None:
+    def __init__(
+        self, client: "Client", queries: Sequence[Query], over: str = "websocket"
+    ) -> None:
+        if over not in OVER:
+            raise ValueError(f"over is {over!r}; allowed: {', '.join(OVER)}")
         self._client = client
+        self._over = over
         self._queries = {q.stream: q for q in queries}
         self.tokens: dict[str, str] = {}
         """Newest token of each stream."""
         self.gaps: list[Gap] = []
         """What could not be resumed; empty in the stated window."""
+        self.refusals: list[dict[str, Any]] = []
+        """Errors of messages to streams that run: marks, credit, pauses."""
         self.reconnects = 0
         self.repeats = 0
         """Events that a stream was told of again; they were not given on."""
@@ -82,7 +96,11 @@ class Watching:
         }
         self._confirmed: set[str] = set()
         self._ready = asyncio.Event()
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self.learned: dict[str, dict[str, Any]] = {}
+        """What each stream learned, as the service told it last."""
+        self.thresholds: dict[str, float] = {}
+        """What each stream's score must reach."""
+        self._channel: Channel | None = None
         self._closed = False
         self._pending: asyncio.Queue[Match | Exception | None] = asyncio.Queue(4096)
         self._task: asyncio.Task[None] | None = None
@@ -106,8 +124,6 @@ class Watching:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._socket is not None:
-            await self._socket.close()
         if self._pending.full():
             self._pending.get_nowait()
         self._pending.put_nowait(None)
@@ -131,6 +147,7 @@ class Watching:
         try:
             while not self._closed:
                 try:
+                    self._confirmed.clear()
                     await self._connect()
                     pause = 0.05
                 except (aiohttp.ClientError, OSError, TimeoutError):
@@ -144,38 +161,75 @@ class Watching:
 
     async def _connect(self) -> None:
         """One connection from its opening to its end."""
-        url = self._client.url.replace("http", "ws", 1) + "/v1/watch"
-        timeout = aiohttp.ClientWSTimeout(ws_close=2)  # type: ignore[call-arg]
-        async with self._client.session.ws_connect(
-            url, max_msg_size=0, timeout=timeout
-        ) as self._socket:
-            for query in self._queries.values():
-                await self._socket.send_bytes(self._request(query))
-            while True:
-                message = await self._socket.receive(_SILENCE)
-                if message.type not in (
-                    aiohttp.WSMsgType.TEXT,
-                    aiohttp.WSMsgType.BINARY,
-                ):
-                    return
-                if not await self._handle(orjson.loads(message.data)):
-                    return
+        client = self._client
+        watches = [self._request(query) for query in self._queries.values()]
+        async with open_channel(
+            self._over, client.session, client.url, client.headers, watches
+        ) as channel:
+            self._channel = channel
+            try:
+                while (message := await channel.receive()) is not None:
+                    if not await self._handle(message):
+                        return
+            finally:
+                self._channel = None
 
-    def _request(self, query: Query) -> bytes:
+    def _request(self, query: Query) -> dict[str, Any]:
         token = self.tokens.get(query.stream)
-        body: dict[str, Any] = {
+        learned = self.learned.get(query.stream, {}).get("learned")
+        given = {
+            "threshold": query.threshold,
+            "rate_per_hour": query.rate_per_hour,
+            "text": query.text,
+            "vector": query.vector,
+            "filter": query.filter,
+            "credit": query.credit,
+            "learned": learned,
+        }
+        if query.stream in self.thresholds and query.rate_per_hour is not None:
+            # The threshold was worked out once; a resume keeps it.
+            given |= {
+                "threshold": self.thresholds[query.stream],
+                "rate_per_hour": None,
+            }
+        return {
             "type": "watch",
             "stream": query.stream,
             "collection": query.collection,
-            "threshold": query.threshold,
             "from": {"token": token} if token else query.start,
-        }
-        if query.text is not None:
-            body["text"] = query.text
-        else:
-            vector = query.vector
-            body["vector"] = vector if isinstance(vector, str) else list(vector or ())
-        return orjson.dumps(body)
+        } | {key: value for key, value in given.items() if value is not None}
+
+    async def _tell(self, message: dict[str, Any]) -> None:
+        """Sends a message about a stream; raises ClientError when it cannot go now."""
+        if message["stream"] not in self._queries:
+            raise ValueError(f"there is no stream {message['stream']!r}")
+        if self._channel is None:
+            raise ClientError(
+                503,
+                {"code": "unavailable", "message": "There is no connection just now."},
+            )
+        await self._channel.send(message)
+
+    async def feedback(self, stream: str, item: str, *, good: bool) -> None:
+        """Marks a delivered item; `learned` says what became of it."""
+        mark = {"type": "feedback", "stream": stream, "item": item, "good": good}
+        await self._tell(mark)
+
+    async def undo(self, stream: str) -> None:
+        """Puts a stream back to its first definition."""
+        await self._tell({"type": "undo", "stream": stream})
+
+    async def credit(self, stream: str, credit: int) -> None:
+        """Lets a stream send more matches."""
+        await self._tell({"type": "credit", "stream": stream, "credit": credit})
+
+    async def pause(self, stream: str) -> None:
+        """Stops a stream where it stands."""
+        await self._tell({"type": "pause", "stream": stream})
+
+    async def resume(self, stream: str) -> None:
+        """Lets a paused stream go on."""
+        await self._tell({"type": "resume", "stream": stream})
 
     async def _handle(self, message: dict[str, Any]) -> bool:
         """Takes a message; False ends the connection."""
@@ -184,6 +238,7 @@ class Watching:
             await self._match(message)
         elif kind == "watching":
             self.tokens[message["stream"]] = message["token"]
+            self.thresholds[message["stream"]] = message["threshold"]
             self._confirmed.add(message["stream"])
             if self._confirmed >= self._queries.keys():
                 self._ready.set()
@@ -198,17 +253,28 @@ class Watching:
                     tuple(message["before"]),
                 )
             )
+        elif kind == "learned":
+            self._learn(message)
+        elif kind == "dropped":
+            problem = {"code": "unknown_collection", "message": message["reason"]}
+            raise ClientError(404, problem)
         elif kind == "error":
-            self._refused(message["error"])
-            return False
+            self._refused(message)
+            return message.get("stream") in self._confirmed
         return bool(kind != "goaway")
 
-    @staticmethod
-    def _refused(error: dict[str, Any]) -> None:
-        """Raises unless the refusal will pass."""
-        from service.client.client import ClientError
+    def _learn(self, message: dict[str, Any]) -> None:
+        if message["marks"]:
+            self.learned[message["stream"]] = message
+        else:
+            self.learned.pop(message["stream"], None)
 
-        if error["code"] not in ("unavailable", "overloaded", "internal"):
+    def _refused(self, message: dict[str, Any]) -> None:
+        """Raises unless it will pass or is of a message to a running stream."""
+        error = message["error"]
+        if message.get("stream") in self._confirmed:
+            self.refusals.append(error)
+        elif error["code"] not in _PASSING:
             raise ClientError(0, error)
 
     async def _match(self, m: dict[str, Any]) -> None:

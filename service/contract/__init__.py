@@ -1,41 +1,21 @@
-"""The public interface: shapes, limits, errors and their JSON schema."""
+"""The public interface: operations, shapes, limits, errors and their schemas."""
 
 from service.contract.errors import STATUS, ServiceError, error_body
-from service.contract.shapes import (
-    MAX_COLLECTION_NAME,
-    MAX_ID,
-    CreateCollection,
-    Delete,
-    DeleteItem,
-    Drop,
-    Embed,
-    Limits,
-    Ping,
-    Search,
-    Upsert,
-    UpsertItem,
-    Watch,
-)
+from service.contract.fields import Limits
+from service.contract.filters import Filter, parse_filter
+from service.contract.operations import OPERATIONS, Operation
 from service.contract.validate import parse, parse_metadata, parse_vector
 
 __all__ = [
-    "MAX_COLLECTION_NAME",
-    "MAX_ID",
+    "OPERATIONS",
     "STATUS",
-    "CreateCollection",
-    "Delete",
-    "DeleteItem",
-    "Drop",
-    "Embed",
+    "Filter",
     "Limits",
-    "Ping",
-    "Search",
+    "Operation",
     "ServiceError",
-    "Upsert",
-    "UpsertItem",
-    "Watch",
     "error_body",
     "parse",
+    "parse_filter",
     "parse_metadata",
     "parse_vector",
 ]

@@ -16,21 +16,52 @@ STATUS: dict[str, int] = {
     "batch_empty": 400,
     "text_unavailable": 400,
     "bad_token": 400,
+    "bad_filter": 400,
+    "bad_cursor": 400,
+    "learning_failed": 400,
+    "not_supported": 400,
+    "unauthenticated": 401,
+    "bad_ticket": 401,
+    "forbidden": 403,
+    "origin_refused": 403,
     "too_many_streams": 400,
     "duplicate_stream": 409,
+    "version_conflict": 409,
+    "not_home": 409,
     "unknown_stream": 404,
+    "unknown_query": 404,
+    "unknown_key_id": 404,
     "unknown_collection": 404,
     "unknown_item": 404,
     "not_found": 404,
     "method_not_allowed": 405,
     "immutable_field": 409,
     "body_too_large": 413,
+    "rate_limited": 429,
+    "quota_exceeded": 429,
+    "behind": 503,
+    "deadline_exceeded": 504,
     "collection_too_large": 507,
     "overloaded": 503,
     "unavailable": 503,
     "internal": 500,
 }
 """Every code the service answers with. Codes are never renamed."""
+GRPC: dict[int, str] = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    409: "FAILED_PRECONDITION",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+    507: "RESOURCE_EXHAUSTED",
+}
+"""gRPC status of each HTTP status of the codes."""
 
 
 class ServiceError(Exception):
@@ -53,6 +84,12 @@ class ServiceError(Exception):
         self.message = message
         self.details = details or {}
         self.elsewhere = elsewhere
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait, where the refusal says so."""
+        given = self.details.get("retry_after")
+        return float(given) if given is not None else None
 
     @property
     def status(self) -> int:

@@ -1,29 +1,20 @@
-"""JSON schema (2020-12) of every request, made from the shapes."""
+"""JSON schema (2020-12) of every request, answer and message, made from the shapes."""
 
 import types
 import typing
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any
 
-from service.contract import shapes
 from service.contract.errors import STATUS
+from service.contract.events import EVENTS
+from service.contract.messages import MESSAGES
+from service.contract.operations import OPERATIONS
 
-REQUESTS = (
-    shapes.CreateCollection,
-    shapes.Upsert,
-    shapes.UpsertItem,
-    shapes.Delete,
-    shapes.DeleteItem,
-    shapes.Search,
-    shapes.Embed,
-    shapes.Watch,
-    shapes.Drop,
-    shapes.Ping,
-)
 _KEYWORDS = ("minimum", "maximum", "pattern", "minLength", "maxLength")
-_VECTOR = {
-    "oneOf": [{"type": "array", "items": {"type": "number"}}, {"type": "string"}]
-}
+_NUMBERS = {"type": "array", "items": {"type": "number"}}
+_VECTOR = {"oneOf": [_NUMBERS, {"type": "string"}]}
+_MAP = {"type": "object", "additionalProperties": {"type": "string"}}
 _ORIGIN: dict[str, Any] = {
     "oneOf": [
         {"const": "now"},
@@ -41,17 +32,50 @@ _ORIGIN: dict[str, Any] = {
         },
     ]
 }
+_SCALARS = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    dict: "object",
+}
 
 
+def _shapes() -> list[type[Any]]:
+    """Every shape once, parts included."""
+    found: dict[type[Any], None] = {}
+
+    def visit(shape: type[Any]) -> None:
+        found[shape] = None
+        for field in fields(shape):
+            part = field.metadata.get("shape") or field.metadata.get("of")
+            if part is not None and hasattr(part, "__dataclass_fields__"):
+                visit(part)
+
+    for operation in OPERATIONS.values():
+        visit(operation.request)
+        visit(operation.answer)
+    for shape in (*MESSAGES, *EVENTS):
+        visit(shape)
+    return list(found)
+
+
+@cache
 def json_schema() -> dict[str, Any]:
-    """The contract as one schema with a `$defs` entry for each request."""
-    definitions = {shape.__name__: _object(shape) for shape in REQUESTS}
+    """The contract as one schema with a `$defs` entry for each shape."""
+    definitions = {shape.__name__: _object(shape) for shape in _shapes()}
+    definitions["Filter"] = _filter()
     definitions["Error"] = _error()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Meridian streaming service",
         "$defs": definitions,
     }
+
+
+def reference(shape: type[Any]) -> str:
+    """Where a shape's definition is."""
+    return f"#/$defs/{shape.__name__}"
 
 
 def _object(shape: type[Any]) -> dict[str, Any]:
@@ -71,8 +95,12 @@ def _object(shape: type[Any]) -> dict[str, Any]:
         "required": required,
         "additionalProperties": False,
     }
-    if {"vector", "text"} <= properties.keys():
-        made["oneOf"] = [{"required": ["vector"]}, {"required": ["text"]}]
+    choices = [
+        {"oneOf": [{"required": [name]} for name in names]}
+        for names in getattr(shape, "CHOICES", ())
+    ]
+    if choices:
+        made["allOf"] = choices
     return made
 
 
@@ -81,10 +109,14 @@ def _value(hint: Any, rules: Any) -> dict[str, Any]:
         return dict(_VECTOR)
     if rules.get("origin"):
         return dict(_ORIGIN)
+    if rules.get("filter"):
+        return {"$ref": "#/$defs/Filter"}
+    if rules.get("map"):
+        return dict(_MAP)
+    if "shape" in rules:
+        return {"$ref": reference(rules["shape"])}
     if "of" in rules:
-        inner = rules["of"]
-        item = {"type": "string"} if inner is str else {"$ref": _reference(inner)}
-        return {"type": "array", "items": item}
+        return {"type": "array", "items": _part(rules["of"])}
     entry: dict[str, Any] = {"type": _json_type(hint)}
     entry |= {key: rules[key] for key in _KEYWORDS if key in rules}
     if "enum" in rules:
@@ -92,16 +124,52 @@ def _value(hint: Any, rules: Any) -> dict[str, Any]:
     return entry
 
 
-def _reference(shape: type[Any]) -> str:
-    return f"#/$defs/{shape.__name__}"
+def _part(of: Any) -> dict[str, Any]:
+    if of == "vector":
+        return dict(_VECTOR)
+    if of == "numbers":
+        return dict(_NUMBERS)
+    if of in _SCALARS:
+        return {"type": _SCALARS[of]}
+    return {"$ref": reference(of)}
 
 
 def _json_type(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
         hint = next(a for a in typing.get_args(hint) if a is not type(None))
-    hint = typing.get_origin(hint) or hint
-    names = {str: "string", int: "integer", float: "number", dict: "object"}
-    return names[hint]
+    return _SCALARS[typing.get_origin(hint) or hint]
+
+
+def _filter() -> dict[str, Any]:
+    here = {"$ref": "#/$defs/Filter"}
+    some = {"type": "array", "items": here, "minItems": 1}
+    field = {"type": "string", "minLength": 1, "maxLength": 256}
+    scalar = {"type": ["string", "number", "boolean", "null"]}
+    bounds = {
+        "type": "object",
+        "properties": {b: {"type": "number"} for b in ("gt", "gte", "lt", "lte")},
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
+    values = {"type": "array", "items": scalar, "minItems": 1, "maxItems": 256}
+    tests = {
+        "eq": scalar,
+        "in": values,
+        "range": bounds,
+        "exists": {"type": "boolean"},
+    }
+    forms = [_closed({"field": field, name: test}) for name, test in tests.items()]
+    forms += [_closed({"and": some}), _closed({"or": some}), _closed({"not": here})]
+    return {"description": "A filter on metadata.", "oneOf": forms}
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _error() -> dict[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.contract.errors import ServiceError
+from service.contract.filters import parse_filter
 
 T = TypeVar("T")
 _MOST_FLOAT32 = 3.4028234663852886e38
@@ -58,28 +59,31 @@ def parse(shape: type[T], given: object, where: str = "body") -> T:
         if value is not None:
             values[field.name] = _checked(field, value, f"{where}.{key}")
     made = shape(**values)
-    if "vector" in known and "text" in known:
-        _one_of(values, where)
+    for names in getattr(shape, "CHOICES", ()):
+        _one_of(names, values, where)
     return made
 
 
-def _one_of(values: dict[str, Any], where: str) -> None:
-    if ("vector" in values) == ("text" in values):
+def _one_of(names: tuple[str, ...], values: dict[str, Any], where: str) -> None:
+    given = [name for name in names if name in values]
+    if len(given) != 1:
         raise ServiceError(
             "bad_request",
-            f"{where}: {'both' if 'vector' in values else 'neither'} of vector and "
-            "text given: send exactly one.",
+            f"{where}: {' and '.join(given) or 'none'} of {', '.join(names)} given: "
+            "send exactly one.",
         )
 
 
 def _checked(field: "Field[Any]", value: Any, where: str) -> Any:
     rules = field.metadata
     if rules.get("vector"):
-        if not isinstance(value, list | str):
+        if not isinstance(value, list | str | bytes):
             raise _wrong(where, value, "a list of numbers or base64")
         return value
     if rules.get("origin"):
         return value
+    if rules.get("filter"):
+        return parse_filter(value, where)
     if "of" in rules:
         if not isinstance(value, list):
             raise _wrong(where, value, "a list")
@@ -91,6 +95,10 @@ def _checked(field: "Field[Any]", value: Any, where: str) -> Any:
         return value
     if "str" in kind:
         return _string(rules, value, where)
+    if "bool" in kind:
+        if not isinstance(value, bool):
+            raise _wrong(where, value, "true or false")
+        return value
     return _number(rules, value, where, whole="int" in kind)
 
 
@@ -135,17 +143,21 @@ def _number(rules: Any, value: Any, where: str, *, whole: bool) -> float:
 
 
 def parse_vector(
-    given: list[Any] | str, dimension: int, where: str = "vector"
+    given: list[Any] | str | bytes,
+    dimension: int,
+    where: str = "vector",
+    element: str = "f32",
 ) -> NDArray[numpy.float32]:
-    """`given` (numbers or base64) as float32 of shape (dimension,).
+    """`given` (numbers, base64 or bytes) as float32 of shape (dimension,).
 
-    The one rounding of a vector: what is stored, copied and scored is this.
+    Its components are values of `element`: the one rounding of a vector, so that
+    what is stored, copied and scored is the same everywhere.
     """
-    vector = (
-        _from_base64(given, where)
-        if isinstance(given, str)
-        else _from_numbers(given, where)
-    )
+    if isinstance(given, list):
+        vector = _from_numbers(given, where)
+    else:
+        data = _decoded(given, where) if isinstance(given, str) else given
+        vector = _from_bytes(data, dimension, where)
     if vector.shape != (dimension,):
         raise ServiceError(
             "wrong_dimension",
@@ -153,26 +165,43 @@ def parse_vector(
             f"send {dimension} numbers.",
             details={"given": int(vector.size), "allowed": dimension},
         )
+    if element == "f16":
+        with numpy.errstate(over="ignore"):
+            vector = vector.astype(numpy.float16).astype(numpy.float32)
     # A sum is finite unless a component is not: one pass and no array of flags.
     # In float64 no sum of float32 overflows.
     if not numpy.isfinite(vector.sum(dtype=numpy.float64)):
+        most = "65504" if element == "f16" else "3.4e38"
         raise ServiceError(
             "not_finite",
-            f"{where} holds NaN, infinity or a number beyond float32: "
-            "send finite numbers below 3.4e38.",
+            f"{where} holds NaN, infinity or a number beyond {element}: "
+            f"send finite numbers up to {most}.",
         )
     return vector
 
 
-def _from_base64(given: str, where: str) -> NDArray[numpy.float32]:
+def _decoded(given: str, where: str) -> bytes:
     try:
-        data = base64.b64decode(given, validate=True)
-        return numpy.frombuffer(data, "<f4")
+        return base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ServiceError(
             "wrong_type",
-            f"{where} is not base64 of little-endian float32: {error}.",
+            f"{where} is not base64 of little-endian float32 or float16: {error}.",
         ) from None
+
+
+def _from_bytes(data: bytes, dimension: int, where: str) -> NDArray[numpy.float32]:
+    """Float16 where the length says so, else float32."""
+    if len(data) == 2 * dimension:
+        return numpy.frombuffer(data, "<f2").astype(numpy.float32)
+    if len(data) % 4:
+        raise ServiceError(
+            "wrong_dimension",
+            f"{where} has {len(data)} bytes, {dimension} components take "
+            f"{4 * dimension} as float32 or {2 * dimension} as float16.",
+            details={"given": len(data), "allowed": 4 * dimension},
+        )
+    return numpy.frombuffer(data, "<f4")
 
 
 def _from_numbers(given: list[Any], where: str) -> NDArray[numpy.float32]:

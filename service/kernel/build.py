@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.kernel.place import FLAGS, SOURCE, default_folder, variants
+from service.kernel.place import FLAGS, default_folder, sources, variants
 
 
 def compiler() -> list[str]:
@@ -33,11 +33,12 @@ def build(folder: Path) -> list[str]:
     command = compiler()
     folder.mkdir(parents=True, exist_ok=True)
     built = []
+    files = [str(path) for path in sources()]
     for name, flags in variants().items():
         # Renamed when whole: another process may be loading or building it.
         part = folder / f".{name}.{os.getpid()}"
         done = subprocess.run(
-            [*command, *FLAGS, *flags, str(SOURCE), "-o", str(part), "-lm"],
+            [*command, *FLAGS, *flags, *files, "-o", str(part), "-lm"],
             capture_output=True,
             text=True,
             check=False,

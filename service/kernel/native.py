@@ -2,166 +2,217 @@
 
 import ctypes
 import os
-import platform
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
+from numpy.typing import NDArray
 
-from service.kernel.interface import Floats, Matches, Slots
-from service.kernel.place import default_folder, variants
-from service.kernel.reference import ReferenceIndex, _grown, best
+from service.kernel.interface import (
+    Floats,
+    Found,
+    Mask,
+    Matches,
+    Slots,
+    checked,
+    checked_mask,
+    per_row,
+)
+from service.kernel.library import Table, opened, runnable
+from service.kernel.place import default_folder
+from service.kernel.reference import FIRST, Rows, best, grown
 
-_MATCH_Z = 6.0
-"""Width of the bound for standing queries: one miss in 1e9 pairs that lie exactly
-at their threshold; what lies above it is safer still."""
-_SEARCH_Z = 2.5
-"""For search: recall .9999 at d 384 (reference/serving.md)."""
-_SMALL = 512
-"""Rows below which a matrix product is as fast."""
-_NARROW = 128
-"""Dimensions below which codes tell too little."""
-_FLAGS = {
-    "avx512": {"avx512f", "avx512bw", "avx512vl", "avx512_vpopcntdq", "avx512_vbmi2"},
-    "avx2": {"avx2", "fma", "bmi2"},
-}
-
-
-class _Table(ctypes.Structure):
-    _fields_ = (
-        ("dimension", ctypes.c_int64),
-        ("width", ctypes.c_int64),
-        ("signs", ctypes.c_void_p),
-        ("rows", ctypes.c_void_p),
-        ("codes", ctypes.c_void_p),
-        ("scale", ctypes.c_void_p),
-        ("spread", ctypes.c_void_p),
-        ("ones", ctypes.c_void_p),
-        ("thresholds", ctypes.c_void_p),
-        ("alive", ctypes.c_void_p),
-        ("used", ctypes.c_int64),
-    )
+MATCH_WIDTH = 5.0
+"""Deviations of the bound for standing queries: one miss in 3.5 million pairs that
+lie exactly at their threshold; what lies above it is safer still."""
+SEARCH_WIDTH = 2.5
+"""For search: recall 1.0000 of 200 queries at d 384 (benchmarks/README.md)."""
+NARROW = 128
+"""Dimensions below which codes tell too little and every row is scored."""
+_ROUNDS = 4
 
 
-class NativeIndex(ReferenceIndex):
-    """Rows with codes; few or narrow ones are scored by numpy all the same."""
+class Codes(NamedTuple):
+    """What stands beside the rows; see table.h."""
 
-    def __init__(self, dimension: int, library: ctypes.CDLL) -> None:
-        super().__init__(dimension)
+    signs: NDArray[numpy.uint8]
+    fine: NDArray[numpy.uint8]
+    inverse: Floats
+    rest: Floats
+    scale: Floats
+    spread: Floats
+
+
+class NativeIndex(Rows):
+    """Rows with two codes, scored in C."""
+
+    def __init__(self, dimension: int, element: str, library: ctypes.CDLL) -> None:
+        super().__init__(dimension, element)
         self._library = library
-        self._coded = dimension >= _NARROW
+        self._coded = dimension >= NARROW
         self._growing = threading.Lock()
-        self._kept: tuple[_Table, list[Any]] | None = None
-        self._width = max(64, 1 << (dimension - 1).bit_length())
-        if self._coded:
-            capacity = len(self.rows)
-            self._codes = numpy.zeros(capacity * self._width // 64, numpy.uint64)
-            self._factors = numpy.zeros((3, capacity), numpy.float32)
-            # Fixed: what a rotation decides must be the same in every process.
-            random = numpy.random.default_rng(20240521)
-            signs = random.choice([-1.0, 1.0], 2 * self._width)
-            self._signs = signs.astype(numpy.float32)
-            self._scratch = numpy.zeros(self._width, numpy.float32)
+        self._width = (dimension + 63) // 64 * 64
+        # Fixed: what a rotation decides must be the same in every process.
+        random = numpy.random.default_rng(20240521)
+        signs = random.choice([-1.0, 1.0], _ROUNDS * self._width)
+        self._rotation = signs.astype(numpy.float32)
+        self._scratch = numpy.zeros(self._width, numpy.float32)
+        capacity = FIRST if self._coded else 0
+        code = library.meridian_code_bytes(self._width) * FIRST
+        self._codes = Codes(
+            numpy.zeros((capacity // FIRST, code), numpy.uint8),
+            numpy.zeros((capacity, self._width // 4), numpy.uint8),
+            *(numpy.zeros(capacity, numpy.float32) for _ in range(4)),
+        )
+        self._kept = self._made_table()
 
-    def _table(self) -> tuple[_Table, list[Any]]:
-        """The table of now, and the arrays that it points into."""
-        with self._growing:
-            return self._made_table()
-
-    def _made_table(self) -> tuple[_Table, list[Any]]:
-        arrays = [self._signs, self.rows, self._codes, self._factors]
-        arrays += [self.thresholds, self.alive]
-        scale, spread, ones = (row.ctypes.data for row in self._factors)
-        table = _Table(
+    def _made_table(self) -> tuple[Table, tuple[Any, ...]]:
+        """A table, and the arrays that it points into, which must outlive it."""
+        arrays = (self._rotation, self.held.rows, *self._codes, *self.held[1:])
+        table = Table(
             self.dimension,
             self._width,
-            self._signs.ctypes.data,
-            self.rows.ctypes.data,
-            self._codes.ctypes.data,
-            scale,
-            spread,
-            ones,
-            self.thresholds.ctypes.data,
-            self.alive.ctypes.data,
+            int(self.element == "f16"),
+            int(self._coded),
+            *(array.ctypes.data for array in arrays),
             self.used,
         )
         return table, arrays
 
-    def _store(self, slot: int, row: Floats) -> None:
-        if not self._coded:
-            super()._store(slot, row)
-            return
-        row = numpy.ascontiguousarray(row, numpy.float32)
-        # Making the table costs more than storing a row: it is kept until growth.
-        if self._kept is None:
-            self._kept = self._table()
+    def _table(self) -> tuple[Table, tuple[Any, ...]]:
+        """The table of now for one call: rows that come later are not in it."""
+        with self._growing:
+            kept, arrays = self._kept
+            table = Table.from_buffer_copy(kept)
+            table.used = self.used
+        return table, arrays
+
+    def _take(self, n: int) -> Slots:
+        # A search in another thread must not see new slots in old arrays.
+        with self._growing:
+            return super()._take(n)
+
+    def _store(self, slots: Slots, rows: Floats) -> None:
         self._library.meridian_put(
             ctypes.byref(self._kept[0]),
-            slot,
-            row.ctypes.data,
+            slots.ctypes.data,
+            rows.ctypes.data,
+            len(rows),
             self._scratch.ctypes.data,
         )
 
     def _grow(self, capacity: int) -> None:
-        # A search in another thread must not see some arrays old and some new.
-        with self._growing:
-            super()._grow(capacity)
-            self._kept = None
-            if not self._coded:
-                return
-            self._codes = _grown(self._codes, capacity * self._width // 64)
-            factors = numpy.zeros((3, capacity), numpy.float32)
-            factors[:, : self._factors.shape[1]] = self._factors
-            self._factors = factors
+        super()._grow(capacity)
+        if self._coded:
+            signs, *others = self._codes
+            self._codes = Codes(
+                grown(signs, capacity // FIRST),
+                *(grown(other, capacity) for other in others),
+            )
+        self._kept = self._made_table()
 
-    def _by_codes(self) -> bool:
-        return self._coded and self.used >= _SMALL
-
-    def search(self, query: Floats, k: int, minimum: float) -> tuple[Slots, Floats]:
+    def search(
+        self,
+        query: Floats,
+        k: int,
+        minimum: float,
+        offset: float = 0.0,
+        mask: Mask | None = None,
+        width: float | None = None,
+    ) -> Found:
         """Slots and scores of the k best rows at or above minimum, best first."""
-        if not self._by_codes():
-            return super().search(query, k, minimum)
-        query = numpy.ascontiguousarray(query, numpy.float32)
-        slots = numpy.empty(k, numpy.int64)
-        scores = numpy.empty(k, numpy.float32)
+        queries, offsets = self._one(query, offset)
+        width = SEARCH_WIDTH if width is None else width
+        return self._search(queries, k, minimum, offsets, mask, width)[0]
+
+    def search_many(
+        self,
+        queries: Floats,
+        k: int,
+        minimum: float,
+        offsets: Floats | None = None,
+        mask: Mask | None = None,
+        width: float | None = None,
+    ) -> list[Found]:
+        """`search` for each of n queries in one pass over the rows."""
+        queries = checked(queries, self.dimension, "queries")
+        width = SEARCH_WIDTH if width is None else width
+        return self._search(queries, k, minimum, offsets, mask, width)
+
+    def exact(
+        self,
+        query: Floats,
+        k: int,
+        minimum: float,
+        offset: float = 0.0,
+        mask: Mask | None = None,
+    ) -> Found:
+        """`search` with every row scored."""
+        queries, offsets = self._one(query, offset)
+        return self._search(queries, k, minimum, offsets, mask, None)[0]
+
+    def _one(self, query: Floats, offset: float) -> tuple[Floats, Floats]:
+        queries = checked(numpy.asarray(query)[None], self.dimension, "query")
+        return queries, numpy.array([offset], numpy.float32)
+
+    def _search(
+        self,
+        queries: Floats,
+        k: int,
+        minimum: float,
+        offsets: Floats | None,
+        mask: Mask | None,
+        width: float | None,
+    ) -> list[Found]:
+        n = len(queries)
+        offsets = per_row(offsets, n, 0.0, "offsets")
         table, _arrays = self._table()
-        found = self._library.meridian_search(
+        mask = checked_mask(mask, table.used)
+        k = max(0, min(k, table.used))
+        counts = numpy.zeros(n, numpy.int64)
+        slots = numpy.empty((n, k), numpy.int64)
+        scores = numpy.empty((n, k), numpy.float32)
+        failed = self._library.meridian_search(
             ctypes.byref(table),
-            query.ctypes.data,
+            queries.ctypes.data,
+            offsets.ctypes.data,
+            None if mask is None else mask.ctypes.data,
+            n,
             k,
             minimum,
-            _SEARCH_Z,
+            0.0 if width is None else width,
+            width is None,
+            counts.ctypes.data,
             slots.ctypes.data,
             scores.ctypes.data,
         )
-        if found < 0:
-            raise MemoryError("no memory for the search")
-        return best(slots[:found], scores[:found], k)
+        if failed:
+            raise MemoryError(f"no memory to search {n} queries, {k} best of each")
+        return [best(slots[i, :c], scores[i, :c], k) for i, c in enumerate(counts)]
 
-    def match(self, vectors: Floats) -> Matches:
+    def match(self, vectors: Floats, offsets: Floats | None = None) -> Matches:
         """Every pair of a vector (n, dimension) and a row at its threshold."""
-        if not self._by_codes():
-            return super().match(vectors)
-        vectors = numpy.ascontiguousarray(vectors, numpy.float32)
-        room = 1024
+        vectors = checked(vectors, self.dimension, "vectors")
+        offsets = per_row(offsets, len(vectors), 0.0, "offsets")
+        table, _arrays = self._table()
+        room = 1024 + len(vectors) * table.used // 1000
         while True:
-            which = numpy.empty(room, numpy.int64)
-            slots = numpy.empty(room, numpy.int64)
+            which, slots = numpy.empty((2, room), numpy.int64)
             scores = numpy.empty(room, numpy.float32)
-            table, _arrays = self._table()
             found = self._library.meridian_match(
                 ctypes.byref(table),
                 vectors.ctypes.data,
+                offsets.ctypes.data,
                 len(vectors),
-                _MATCH_Z,
+                MATCH_WIDTH,
                 room,
                 which.ctypes.data,
                 slots.ctypes.data,
                 scores.ctypes.data,
             )
             if found < 0:
-                raise MemoryError("no memory for the match")
+                raise MemoryError(f"no memory to match {len(vectors)} vectors")
             if found <= room:
                 break
             room = found
@@ -174,31 +225,11 @@ class Native:
 
     def __init__(self, variant: str, path: Path) -> None:
         self.name = variant
-        library = ctypes.CDLL(str(path))
-        pointer, whole, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-        library.meridian_put.argtypes = [pointer, whole, pointer, pointer]
-        library.meridian_put.restype = None
-        library.meridian_match.argtypes = [pointer, pointer, whole, real, whole]
-        library.meridian_match.argtypes += [pointer, pointer, pointer]
-        library.meridian_match.restype = whole
-        library.meridian_search.argtypes = [pointer, pointer, whole, real, real]
-        library.meridian_search.argtypes += [pointer, pointer]
-        library.meridian_search.restype = whole
-        self._library = library
+        self._library = opened(path)
 
-    def index(self, dimension: int) -> NativeIndex:
+    def index(self, dimension: int, element: str = "f32") -> NativeIndex:
         """An empty index."""
-        return NativeIndex(dimension, self._library)
-
-
-def _processor() -> set[str]:
-    """The processor's flags, where the system tells them."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return set()
-    lines = (line for line in text.splitlines() if line.startswith("flags"))
-    return set(next(lines, "").split())
+        return NativeIndex(dimension, element, self._library)
 
 
 def load(folder: Path | None = None) -> Native | None:
@@ -206,12 +237,9 @@ def load(folder: Path | None = None) -> Native | None:
     if folder is None:
         named = os.environ.get("MERIDIAN_KERNEL_DIR")
         folder = Path(named) if named else default_folder()
-    flags = _processor() if platform.system() == "Linux" else set()
-    for name in variants():
-        path = folder / f"{name}.so"
-        if path.exists() and _FLAGS.get(name, set()) <= flags:
-            try:
-                return Native(name, path)
-            except OSError:
-                continue
+    for name, path in runnable(folder):
+        try:
+            return Native(name, path)
+        except OSError:
+            continue
     return None

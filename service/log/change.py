@@ -12,9 +12,14 @@ from typing import Any, NamedTuple
 
 import orjson
 
+Key = tuple[str, str]
+"""Tenant and name of a collection."""
 LANES = 16
 """Lanes of an origin: a hot collection holds up one lane, not a hub."""
 TENANT = "default"
+"""Whose everything is where nobody has to say who he is."""
+FIELDS = 15
+"""Fields of a change in a frame; a later revision may append more."""
 _HEAD = struct.Struct("<I")
 
 
@@ -44,9 +49,9 @@ class Change:
     collection: str
     item_id: str
     op: str
-    """`upsert`, `delete` or `collection`."""
+    """`upsert`, `delete`, `collection` or `drop`."""
     vector: bytes | None
-    """Little-endian float32, None unless an upsert."""
+    """Little-endian, in the collection's element type; None unless an upsert."""
     metadata: str
     """JSON text; of a `collection` its definition."""
     at: int
@@ -62,6 +67,11 @@ class Change:
     def position(self) -> Position:
         """Its place in the log of its origin and lane."""
         return Position(self.epoch, self.seq)
+
+    @property
+    def key(self) -> Key:
+        """The collection it belongs to."""
+        return self.tenant, self.collection
 
 
 def lane_of(tenant: str, collection: str) -> int:
@@ -97,5 +107,5 @@ def decode(frame: bytes) -> list[Change]:
             end = offset + row[9]
             row[9] = frame[offset:end]
             offset = end
-        changes.append(Change(*row))
+        changes.append(Change(*row[:FIELDS]))
     return changes

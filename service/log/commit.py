@@ -23,9 +23,9 @@ DEADLINE = 5.0
 UNSENT_DEADLINE = 0.5
 """Seconds a write that was never sent waits: another region answers sooner."""
 _CALL = (
-    "SELECT n, epoch, seq, at, committed, repeated FROM commit_changes($1, $2, "
-    "$3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
-    "$9::bytea[], $10::text[], $11::bigint[])"
+    "SELECT n, epoch, seq, at, committed, repeated, refused FROM commit_changes($1, "
+    "$2, $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
+    "$9::bytea[], $10::text[], $11::bigint[], $12::bigint[])"
 )
 
 
@@ -57,10 +57,13 @@ class Pending:
     done: "asyncio.Future[Committed]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+    tenant: str = TENANT
+    if_version: int | None = None
+    """Stored only while the item has this version; 0: while it is not there."""
     lane: int = -1
 
     def __post_init__(self) -> None:
-        self.lane = lane_of(TENANT, self.collection)
+        self.lane = lane_of(self.tenant, self.collection)
 
     @property
     def due(self) -> float:
@@ -83,6 +86,16 @@ def _unavailable(hub: str, reason: str) -> ServiceError:
         f"The primary in {hub} does not answer ({reason}): send the same event ids "
         "again, here or in another region.",
         elsewhere=True,
+    )
+
+
+def _conflict(pending: Pending, version: int) -> ServiceError:
+    has = f"has version {version}" if version else "is not there"
+    return ServiceError(
+        "version_conflict",
+        f"{pending.item_id!r} {has}, the write wanted {pending.if_version}: read the "
+        "item and write again.",
+        details={"given": pending.if_version, "version": version},
     )
 
 
@@ -186,8 +199,11 @@ class Committer:
         left = max(0.1, max(p.due for p in batch) - time.monotonic())
         rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
-        for n, epoch, seq, at, committed, repeated in rows:
+        for n, epoch, seq, at, committed, repeated, refused in rows:
             pending = batch[n - 1]
+            if refused:
+                pending.resolve(_conflict(pending, at))
+                continue
             position = Position(epoch, seq)
             pending.resolve(Committed(pending.lane, position, at, committed, repeated))
         self._ring.set()
@@ -198,13 +214,14 @@ class Committer:
             self._settings.region,
             [p.lane for p in batch],
             [p.event_id for p in batch],
-            [TENANT] * len(batch),
+            [p.tenant for p in batch],
             [p.collection for p in batch],
             [p.item_id for p in batch],
             [p.op for p in batch],
             [p.vector for p in batch],
             [p.metadata for p in batch],
             [p.written for p in batch],
+            [p.if_version for p in batch],
         ]
 
     async def _one_by_one(self, batch: list[Pending], error: Exception) -> None:

@@ -53,13 +53,17 @@ async def connect(
 
 
 async def pool(
-    settings: Settings, address: str, token: TokenSource, most: int = 4
+    settings: Settings,
+    address: str,
+    token: TokenSource,
+    most: int = 4,
+    idle: float = 60.0,
 ) -> asyncpg.Pool:
-    """Connections made on demand and closed after a minute without use."""
+    """Connections made on demand and closed after `idle` seconds without use."""
     return await asyncpg.create_pool(
         **_arguments(settings, address, token),
         min_size=0,
         max_size=most,
         command_timeout=10,
-        max_inactive_connection_lifetime=60,
+        max_inactive_connection_lifetime=idle,
     )

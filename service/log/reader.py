@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
-import orjson
 
 from service.contract import ServiceError
 from service.log.change import START, Change, Position
+from service.log.definition import Definition
 
 _COLUMNS = (
     "c.origin, c.lane, c.epoch, c.seq, c.event_id, c.tenant, c.collection, "
@@ -31,29 +30,7 @@ _UNPUBLISHED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """A collection as it was created; it never changes."""
-
-    name: str
-    lane: int
-    dimension: int
-    metric: str
-
-    def shown(self) -> dict[str, Any]:
-        """The public shape."""
-        return {
-            "name": self.name,
-            "dimension": self.dimension,
-            "metric": self.metric,
-            "element_type": "f32",
-            "writes": "anywhere",
-        }
-
-
-def _definition(row: asyncpg.Record) -> Definition:
-    fields = orjson.loads(row["definition"])
-    return Definition(row["name"], row["lane"], fields["dimension"], fields["metric"])
+_ITEM = "SELECT id, vector, metadata, at, origin FROM item "
 
 
 class Reader:
@@ -118,6 +95,32 @@ class Reader:
         )
         return {r[0]: Position(r[1], r[2]) for r in rows}
 
+    async def recent(
+        self, definition: Definition, origins: tuple[str, ...], since: int, most: int
+    ) -> tuple[list[Change], bool]:
+        """Upserts of a collection since a moment (ms), newest first per origin.
+
+        At most `most` of an origin; says whether older ones were left out.
+        """
+        found: list[Change] = []
+        truncated = False
+        for origin in origins:
+            rows = await self.pool.fetch(
+                f"SELECT {_COLUMNS} FROM change c WHERE c.origin = $1 AND c.lane = $2 "
+                "AND c.tenant = $3 AND c.collection = $4 AND c.op = 'upsert' "
+                "AND c.at > $5 AND c.committed > $6 "
+                "ORDER BY c.epoch DESC, c.seq DESC LIMIT $7",
+                origin,
+                definition.lane,
+                *definition.key,
+                definition.at,
+                since,
+                most,
+            )
+            truncated |= len(rows) == most
+            found += [Change(*row) for row in rows]
+        return found, truncated
+
     async def events(
         self, lane: int, event_ids: list[str]
     ) -> list[tuple[str, str, Position]]:
@@ -142,32 +145,94 @@ class Reader:
         )
         return [(r[0], r[1], Position(r[2], r[3])) for r in reversed(rows)]
 
-    async def definition(self, name: str) -> Definition | None:
+    async def definition(self, tenant: str, name: str) -> Definition | None:
         """A collection by its name."""
-        row = await self.pool.fetchrow("SELECT * FROM collection WHERE name = $1", name)
-        return _definition(row) if row else None
+        row = await self.pool.fetchrow(
+            "SELECT * FROM collection WHERE tenant = $1 AND name = $2", tenant, name
+        )
+        return Definition.of(row) if row else None
 
-    async def definitions(self) -> list[Definition]:
-        """All collections by name."""
-        rows = await self.pool.fetch("SELECT * FROM collection ORDER BY name")
-        return [_definition(row) for row in rows]
+    async def definitions(self, tenant: str) -> list[Definition]:
+        """All collections of a tenant by name."""
+        rows = await self.pool.fetch(
+            "SELECT * FROM collection WHERE tenant = $1 ORDER BY name", tenant
+        )
+        return [Definition.of(row) for row in rows]
 
-    async def count(self, collection: str) -> int:
+    async def dropped(self, tenant: str, name: str) -> int:
+        """Hybrid clock of the latest drop of a name, 0 when there was none."""
+        at = await self.pool.fetchval(
+            "SELECT at FROM dropped WHERE tenant = $1 AND name = $2", tenant, name
+        )
+        return int(at or 0)
+
+    async def count(self, definition: Definition) -> int:
         """Items of a collection."""
         found = await self.pool.fetchval(
-            "SELECT count(*) FROM item WHERE collection = $1 AND NOT deleted",
-            collection,
+            "SELECT count(*) FROM item WHERE tenant = $1 AND collection = $2 "
+            "AND NOT deleted AND at > $3",
+            *definition.key,
+            definition.oldest(time.time()),
         )
         return int(found)
 
-    async def item(self, tenant: str, collection: str, item: str) -> Any:
-        """Row of one item (vector, metadata, at, origin) or None."""
+    async def holdings(self, tenant: str) -> tuple[int, int]:
+        """Items of a tenant, and the bytes of their vectors and metadata."""
+        row = await self.pool.fetchrow(
+            "SELECT count(*), coalesce(sum(octet_length(vector) "
+            "+ octet_length(metadata)), 0)::bigint FROM item "
+            "WHERE tenant = $1 AND NOT deleted AND vector IS NOT NULL",
+            tenant,
+        )
+        return int(row[0]), int(row[1])
+
+    async def sizes(self, definition: Definition, ids: list[str]) -> dict[str, int]:
+        """Bytes of vector and metadata of those of the items that are there."""
+        rows = await self.pool.fetch(
+            "SELECT id, octet_length(vector) + octet_length(metadata) FROM item "
+            "WHERE tenant = $1 AND collection = $2 AND id = ANY ($3) "
+            "AND NOT deleted AND at > $4",
+            *definition.key,
+            ids,
+            definition.at,
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    async def item(
+        self, tenant: str, collection: str, item: str, oldest: int = 0
+    ) -> Any:
+        """Row of one item (id, vector, metadata, at, origin) or None."""
         return await self.pool.fetchrow(
-            "SELECT vector, metadata, at, origin FROM item WHERE tenant = $1 "
-            "AND collection = $2 AND id = $3 AND NOT deleted",
+            _ITEM + "WHERE tenant = $1 AND collection = $2 AND id = $3 "
+            "AND NOT deleted AND at > $4",
             tenant,
             collection,
             item,
+            oldest,
+        )
+
+    async def some(self, definition: Definition, ids: list[str]) -> dict[str, Any]:
+        """Rows of those of the items that are there, by id."""
+        rows = await self.pool.fetch(
+            _ITEM + "WHERE tenant = $1 AND collection = $2 AND id = ANY ($3) "
+            "AND NOT deleted AND at > $4",
+            *definition.key,
+            ids,
+            definition.oldest(time.time()),
+        )
+        return {row["id"]: row for row in rows}
+
+    async def page(self, definition: Definition, after: str, most: int) -> list[Any]:
+        """Rows with an id above `after`, in the order of ids."""
+        return list(
+            await self.pool.fetch(
+                _ITEM + "WHERE tenant = $1 AND collection = $2 AND id > $3 "
+                "AND NOT deleted AND at > $4 ORDER BY id LIMIT $5",
+                *definition.key,
+                after,
+                definition.oldest(time.time()),
+                most,
+            )
         )
 
     @asynccontextmanager
@@ -204,28 +269,30 @@ class Snapshot:
 
     async def refuse_beyond(self, definition: Definition, limit: int) -> None:
         """Raises ServiceError when the vectors would not fit."""
-        count = await self._connection.fetchval(
-            "SELECT count(*) FROM item WHERE collection = $1 AND NOT deleted",
-            definition.name,
+        size = await self._connection.fetchval(
+            "SELECT coalesce(sum(octet_length(vector)), 0) FROM item WHERE tenant = $1 "
+            "AND collection = $2 AND NOT deleted AND at > $3",
+            *definition.key,
+            definition.at,
         )
-        size = count * definition.dimension * 4
         if size > limit:
             raise ServiceError(
                 "collection_too_large",
                 f"{definition.name} holds {size} bytes of vectors; an instance holds "
                 f"{limit}: split the collection.",
-                details={"given": size, "allowed": limit},
+                details={"given": int(size), "allowed": limit},
             )
 
-    async def items(self, collection: str) -> AsyncIterator[Any]:
+    async def items(self, definition: Definition) -> AsyncIterator[Any]:
         """Rows of a collection, tombstones included."""
         async with self._connection.transaction(
             isolation="repeatable_read", readonly=True
         ):
             async for row in self._connection.cursor(
                 "SELECT id, vector, metadata, at, origin, deleted FROM item "
-                "WHERE collection = $1",
-                collection,
+                "WHERE tenant = $1 AND collection = $2 AND at > $3",
+                *definition.key,
+                definition.at,
                 prefetch=500,
             ):
                 yield row

@@ -10,8 +10,8 @@ import asyncpg
 from service.feed import AWAY, open_redis
 from service.log.database import GONE
 from service.log.migrate import is_migrated
+from service.stream.connections import Connections
 from service.stream.instance import Instance
-from service.stream.watch import Connections
 
 MOST_LAG_SECONDS = 10.0
 """A lane that has not caught up for so long makes the instance not ready."""

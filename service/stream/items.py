@@ -1,15 +1,18 @@
 """The items of a collection in memory."""
 
+import time
 from typing import Any, NamedTuple
 
 import numpy
 import orjson
 from numpy.typing import NDArray
 
-from service.kernel import Index
-from service.kernel.interface import unit
+from service.contract import Filter
+from service.contract.filters import conditions
+from service.kernel import Index, metric
 from service.log.change import Change
-from service.log.reader import Definition
+from service.log.definition import Definition
+from service.stream.columns import Columns
 
 Floats = NDArray[numpy.float32]
 
@@ -32,13 +35,10 @@ class Items:
         self._slots: dict[str, int] = {}
         self._held: dict[int, Held] = {}
         self._deleted: dict[str, tuple[int, str]] = {}
+        self._columns = Columns()
 
     def __len__(self) -> int:
         return len(self._slots)
-
-    def row_of(self, vector: bytes) -> Floats | None:
-        """The row that is scored, None when the length does not fit."""
-        return scored(self.definition, vector)
 
     def apply(self, change: Change) -> None:
         """Takes an upsert or delete, unless a later writer was here."""
@@ -52,13 +52,15 @@ class Items:
         self, item: str, vector: bytes, metadata: str, version: tuple[int, str]
     ) -> None:
         """Puts an item unless what is known of it is newer."""
-        row = self.row_of(vector)
+        row = self.definition.vector(vector)
         if row is None or not self._supersedes(item, version):
             return
         self._forget(item)
-        slot = self.index.add(row)
+        factor, bias = metric.stored(self.definition.metric, row)
+        slot = self.index.add(row, factor=factor, bias=bias)
         self._slots[item] = slot
         self._held[slot] = Held(item, metadata, version)
+        self._columns.put(slot, metadata)
 
     def delete(self, item: str, version: tuple[int, str]) -> None:
         """Keeps a tombstone, so that an older upsert does not resurrect."""
@@ -66,7 +68,20 @@ class Items:
             self._forget(item)
             self._deleted[item] = version
 
+    def expire(self) -> int:
+        """Forgets what is older than the collection keeps; returns how many."""
+        oldest = self.definition.oldest(time.time())
+        if oldest == self.definition.at:
+            return 0
+        held = self._held
+        old = [i for i, slot in self._slots.items() if held[slot].version[0] <= oldest]
+        for item in old:
+            self._forget(item)
+        return len(old)
+
     def _supersedes(self, item: str, version: tuple[int, str]) -> bool:
+        if version[0] <= self.definition.at:
+            return False
         slot = self._slots.get(item)
         known = self._deleted.get(item) if slot is None else self._held[slot].version
         return known is None or version > known
@@ -76,6 +91,32 @@ class Items:
         slot = self._slots.pop(item, None)
         if slot is not None:
             self.index.remove(slot)
+
+    def slot(self, item: str) -> int | None:
+        """Where an item is, None when it is not there."""
+        return self._slots.get(item)
+
+    def held(self, slot: int) -> Held:
+        """What is kept of the item in a slot."""
+        return self._held[slot]
+
+    def mask(self, filter_: Filter | None) -> "NDArray[numpy.uint8] | None":
+        """Slots that pass a filter, 1 each; None where there is none."""
+        if filter_ is None:
+            return None
+        used = self.index.used
+        missing = self._columns.missing({c.field for c in conditions(filter_)})
+        if missing:
+            here = {slot: self._held[slot].metadata for slot in self._slots.values()}
+            self._columns.make(missing, here, max(used, 64))
+        return self._columns.mask(filter_, used).astype(numpy.uint8)
+
+    def passing(self, filter_: Filter | None) -> list[str]:
+        """Ids of the items that pass, in the order of ids."""
+        mask = self.mask(filter_)
+        if mask is None:
+            return sorted(self._slots)
+        return sorted(i for i, slot in self._slots.items() if mask[slot])
 
     def hits(self, slots: Any, scores: Any) -> list[dict[str, Any]]:
         """Found slots as the contract shows them."""
@@ -92,11 +133,3 @@ class Items:
                 strict=True,
             )
         ]
-
-
-def scored(definition: Definition, vector: bytes) -> Floats | None:
-    """A stored vector as its metric scores it; None when its length is wrong."""
-    row = numpy.frombuffer(vector, "<f4")
-    if len(row) != definition.dimension:
-        return None
-    return unit(row) if definition.metric == "cosine" else row

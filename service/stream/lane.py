@@ -4,16 +4,17 @@ Everything here runs in the event loop without waiting, so a stream that is
 moved between "replaying" and "live" misses nothing and hears nothing twice.
 """
 
+import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from service.kernel import Kernel
-from service.log.change import START, Change, Position
-from service.log.reader import Definition
+from service.log.change import START, Change, Key, Position
+from service.log.definition import Definition
 from service.log.sequencer import Sequencer
-from service.stream.items import Items, scored
-from service.stream.standing import Listener, Positions, Standing, Stream, rows_of
+from service.stream.items import Items
+from service.stream.standing import Listener, Positions, Standing, Stream, Told
 from service.telemetry import Metrics
 
 RECENT = 1024
@@ -27,7 +28,8 @@ class Collection:
 
     def __init__(self, definition: Definition, kernel: Kernel) -> None:
         self.definition = definition
-        self.standing = Standing(kernel.index(definition.dimension))
+        index = kernel.index(definition.dimension, definition.element)
+        self.standing = Standing(definition, index)
         self.items: Items | None = None
         self.loading: list[Change] | None = None
         """Changes that came while the items are read from the database."""
@@ -42,6 +44,7 @@ class Lane:
         positions: Positions,
         metrics: Metrics,
         parked: Callable[[Listener, list[Stream]], None],
+        redefined: Callable[[Change], None],
     ) -> None:
         self.number = number
         self.sequencers = {o: Sequencer(p) for o, p in positions.items()}
@@ -50,11 +53,14 @@ class Lane:
         }
         self.fed: Positions = {}
         """Newest entry read from the feed, per origin."""
-        self.collections: dict[str, Collection] = {}
+        self.collections: dict[Key, Collection] = {}
         self._events: OrderedDict[str, list[tuple[str, Position]]] = OrderedDict()
         self._metrics = metrics
         self._parked = parked
-        """Told of streams whose connection has no credit left."""
+        """Told of streams that stop here and are matched from the log later."""
+        self._redefined = redefined
+        """Told of creations and drops, before what comes after them."""
+        self._moved = asyncio.Event()
 
     @property
     def positions(self) -> Positions:
@@ -64,6 +70,25 @@ class Lane:
     def read_from(self) -> Positions:
         """Where reading of the feed goes on."""
         return {o: max(p, self.fed.get(o, p)) for o, p in self.positions.items()}
+
+    def has(self, wanted: Mapping[str, Position]) -> bool:
+        """Whether everything up to the positions was applied."""
+        here = self.positions
+        return all(here.get(o, START) >= p for o, p in wanted.items())
+
+    async def reach(self, wanted: Mapping[str, Position], seconds: float) -> bool:
+        """Waits until the positions are applied; False when time is over."""
+        until = time.monotonic() + seconds
+        while not self.has(wanted):
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._moved.clear()
+            try:
+                await asyncio.wait_for(self._moved.wait(), left)
+            except TimeoutError:
+                return self.has(wanted)
+        return True
 
     def remember(self, event_id: str, origin: str, position: Position) -> None:
         """Keeps where an event id stood."""
@@ -94,37 +119,35 @@ class Lane:
             repeated = self._repeats(change)
             self.remember(change.event_id, origin, change.position)
             sequencer.advance(change.position)
+            if change.op in ("collection", "drop"):
+                self._redefined(change)
             if found and not repeated:
                 self._tell(found, change)
+        self._moved.set()
         self._metrics.match_seconds.observe(time.perf_counter() - started)
 
     def _repeats(self, change: Change) -> bool:
         return any(o != change.origin for o, _ in self.stood(change.event_id))
 
-    def _match(self, ready: list[Change]) -> dict[Position, list[tuple[Stream, float]]]:
+    def _match(self, ready: list[Change]) -> dict[Position, Told]:
         """Applies changes to items and finds the live streams they reach."""
-        grouped: dict[str, list[Change]] = {}
+        grouped: dict[Key, list[Change]] = {}
         for change in ready:
-            if change.collection in self.collections:
-                grouped.setdefault(change.collection, []).append(change)
-        hits: dict[Position, list[tuple[Stream, float]]] = {}
-        for name, changes in grouped.items():
-            collection = self.collections[name]
+            if change.key in self.collections:
+                grouped.setdefault(change.key, []).append(change)
+        hits: dict[Position, Told] = {}
+        for key, changes in grouped.items():
+            collection = self.collections[key]
             if collection.loading is not None:
                 collection.loading += changes
             elif collection.items is not None:
                 for change in changes:
                     collection.items.apply(change)
-            if not len(collection.standing):
-                continue
-            definition = collection.definition
-            upserts, rows = rows_of(changes, lambda v, d=definition: scored(d, v))
-            if rows is not None:
-                found = collection.standing.match(rows)
-                hits |= {c.position: f for c, f in zip(upserts, found, strict=True)}
+            if len(collection.standing):
+                hits |= collection.standing.match(changes)
         return hits
 
-    def _tell(self, found: list[tuple[Stream, float]], change: Change) -> None:
+    def _tell(self, found: Told, change: Change) -> None:
         positions = self.positions
         dry = []
         for stream, score in found:
@@ -132,17 +155,25 @@ class Lane:
             if stream.slot is None:
                 continue
             stream.listener.deliver(stream, change, score, positions)
+            if not stream.open:
+                self.stop([stream], positions)
             if not stream.listener.has_credit and stream.listener not in dry:
                 dry.append(stream.listener)
         for listener in dry:
             self.park(listener, positions)
 
     def park(self, listener: Listener, positions: Positions) -> None:
-        """Streams of a connection stop here and are matched from the log later."""
-        stopped = []
+        """All streams of a connection stop here."""
         for collection in self.collections.values():
-            for stream in collection.standing.of(listener):
-                collection.standing.remove(stream)
-                stream.positions = dict(positions)
-                stopped.append(stream)
-        self._parked(listener, stopped)
+            self.stop(collection.standing.of(listener), positions)
+
+    def stop(self, streams: list[Stream], positions: Positions) -> None:
+        """Live streams stop at the positions and are matched from the log later."""
+        for stream in streams:
+            self.collections[stream.key].standing.remove(stream)
+            stream.positions = dict(positions)
+        by_listener: dict[int, list[Stream]] = {}
+        for stream in streams:
+            by_listener.setdefault(id(stream.listener), []).append(stream)
+        for group in by_listener.values():
+            self._parked(group[0].listener, group)

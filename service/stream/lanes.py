@@ -10,9 +10,10 @@ from service.contract import ServiceError
 from service.feed import AWAY, open_redis, read_feed
 from service.google import UNREACHABLE, Google
 from service.kernel import Kernel
-from service.log.change import START, TENANT, lane_of
+from service.log.change import START, Change, Key, Position, lane_of
 from service.log.database import GONE
-from service.log.reader import Definition, Reader
+from service.log.definition import Definition
+from service.log.reader import Reader
 from service.settings import Settings
 from service.stream.items import Items
 from service.stream.lane import Collection, Lane
@@ -25,6 +26,8 @@ _PATIENCE = 0.15
 _ASK_AFTER = 2.0
 """Seconds this region's Postgres may take to replay before the origin is asked."""
 _SEED_SECONDS = 900
+_DEFINITION_SECONDS = 5.0
+"""How long a definition is believed whose lane may not be followed."""
 _BLOCK = 5000
 """Milliseconds a read of the feed waits for changes."""
 _DATABASE_AWAY = (*GONE, asyncpg.PostgresError)
@@ -50,8 +53,10 @@ class Lanes:
         self._tasks: list[asyncio.Task[None]] = []
         self._healing: set[tuple[int, str]] = set()
         self._opening = asyncio.Lock()
-        self._definitions: dict[str, Definition] = {}
+        self._definitions: dict[Key, tuple[float, Definition]] = {}
         self._replays: dict[tuple[int, int], Replay] = {}
+        self.window = 0.0
+        """Seconds that changes wait for company before they are matched together."""
 
     @property
     def followed(self) -> dict[int, Lane]:
@@ -63,35 +68,69 @@ class Lanes:
         for task in self._tasks:
             task.cancel()
 
-    async def definition(self, name: str) -> Definition:
+    async def definition(self, key: Key) -> Definition:
         """A collection; raises ServiceError `unknown_collection`."""
-        known = self._definitions.get(name)
-        if known is None:
-            known = await self._reader.definition(name)
+        until, known = self._definitions.get(key, (0.0, None))
+        if known is None or until < time.monotonic():
+            known = await self._reader.definition(*key)
             if known is None:
+                self._definitions.pop(key, None)
                 raise ServiceError(
                     "unknown_collection",
-                    f"There is no collection {name!r} in {self._settings.region}: "
+                    f"There is no collection {key[1]!r} in {self._settings.region}: "
                     "create it with POST /v1/collections.",
                 )
-            self._definitions[name] = known
+            self.learn(known)
         return known
 
     def learn(self, definition: Definition) -> None:
-        """Takes a definition that the primary just gave."""
-        self._definitions[definition.name] = definition
+        """Takes a definition that a database just gave."""
+        until = time.monotonic() + _DEFINITION_SECONDS
+        self._definitions[definition.key] = (until, definition)
 
-    async def collection(self, name: str) -> tuple[Lane, Collection]:
+    def forget_definition(self, key: Key) -> None:
+        """It was dropped or created anew."""
+        self._definitions.pop(key, None)
+
+    def _redefined(self, change: Change) -> None:
+        """A creation or drop went by in a followed lane."""
+        self.forget_definition(change.key)
+        if change.op == "drop":
+            self._end(change.key, change.at)
+
+    def _end(self, key: Key, at: int) -> None:
+        """Ends what is held of a collection that was created before `at`."""
+        lane = self._lanes[lane_of(*key)]
+        collection = lane.collections.get(key)
+        if collection is None or collection.definition.at >= at:
+            return
+        del lane.collections[key]
+        ended = collection.standing.all()
+        for (_, number), replay in self._replays.items():
+            if number == lane.number:
+                waiting = [s for s in replay.streams if s.key == key]
+                for stream in waiting:
+                    replay.drop(stream)
+                ended += waiting
+        for stream in ended:
+            collection.standing.remove(stream)
+            stream.listener.ended(stream, f"{key[1]} was dropped")
+
+    async def collection(self, definition: Definition) -> tuple[Lane, Collection]:
         """A collection whose lane is followed."""
-        definition = await self.definition(name)
-        lane = await self._lane(lane_of(TENANT, name))
-        if name not in lane.collections:
-            lane.collections[name] = Collection(definition, self._kernel)
-        return lane, lane.collections[name]
+        lane = await self._lane(definition.lane)
+        known = lane.collections.get(definition.key)
+        if known is not None and known.definition.at < definition.at:
+            self._end(definition.key, definition.at)
+            known = None
+        if known is None:
+            known = Collection(definition, self._kernel)
+            lane.collections[definition.key] = known
+        return lane, known
 
-    async def items(self, name: str) -> Items:
+    async def items(self, definition: Definition) -> Items:
         """The items of a collection, read on first use from one snapshot."""
-        lane, collection = await self.collection(name)
+        lane, collection = await self.collection(definition)
         if collection.items is None:
             async with self._opening:
                 if collection.items is None:
@@ -110,7 +149,7 @@ class Lanes:
         found = await self._reader.positions(number)
         positions = dict.fromkeys(self._settings.hubs, START)
         positions |= {origin: p for (origin, _), p in found.items()}
-        lane = Lane(number, positions, self._metrics, self._park)
+        lane = Lane(number, positions, self._metrics, self._park, self._redefined)
         moment = int((time.time() - _SEED_SECONDS) * 1000)
         for event, origin, at in await self._reader.recent_events(number, moment):
             if at <= positions.get(origin, START):
@@ -125,6 +164,8 @@ class Lanes:
         try:
             while True:
                 try:
+                    if self.window:
+                        await asyncio.sleep(self.window)
                     after = lane.read_from()
                     for origin, changes in await read_feed(
                         client, lane.number, after, _BLOCK
@@ -180,6 +221,20 @@ class Lanes:
         )
         self._metrics.repairs.labels("origin").inc()
 
+    async def hasten(self, lane: Lane, wanted: dict[str, Position]) -> None:
+        """Fetches what is missing up to positions, without waiting for patience."""
+        for origin, position in wanted.items():
+            if origin not in lane.sequencers:
+                lane.offer(origin, ())
+            lane.sequencers[origin].saw_head(position)
+            if not lane.sequencers[origin].lag:
+                continue
+            after = lane.sequencers[origin].position
+            changes = await self._reader.after(origin, lane.number, after, 500)
+            lane.offer(origin, changes)
+            if lane.sequencers[origin].lag:
+                await self._ask_origin(lane.number, origin)
+
     async def pulse(self) -> dict[tuple[int, str], int]:
         """Compares with this region's Postgres; returns the lag by lane, origin."""
         if not self._lanes:
@@ -206,13 +261,14 @@ class Lanes:
         collection.loading = []
         here = lane.positions
         try:
-            items = Items(definition, self._kernel.index(definition.dimension))
+            index = self._kernel.index(definition.dimension, definition.element)
+            items = Items(definition, index)
             async with self._reader.snapshot() as rows:
                 await rows.reach(lane.number, here)
                 await rows.refuse_beyond(
                     definition, self._settings.limits.max_collection_bytes
                 )
-                async for row in rows.items(definition.name):
+                async for row in rows.items(definition):
                     version = (row["at"], row["origin"])
                     if row["deleted"]:
                         items.delete(row["id"], version)
@@ -223,6 +279,15 @@ class Lanes:
             collection.items = items
         finally:
             collection.loading = None
+
+    async def expire(self) -> None:
+        """Every second forgets what collections keep no longer."""
+        while True:
+            await asyncio.sleep(1)
+            for lane in list(self._lanes.values()):
+                for collection in list(lane.collections.values()):
+                    if collection.items is not None:
+                        collection.items.expire()
 
     def replay(self, listener: Listener, lane: int) -> Replay:
         """The replay of a connection on a lane."""

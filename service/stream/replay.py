@@ -8,9 +8,8 @@ from service.kernel import Kernel
 from service.log.change import START, Change, Position
 from service.log.database import GONE
 from service.log.reader import Reader
-from service.stream.items import scored
 from service.stream.lane import Lane
-from service.stream.standing import Listener, Standing, Stream, rows_of
+from service.stream.standing import Listener, Standing, Stream, Told
 from service.telemetry import log
 
 _BATCH = 200
@@ -36,11 +35,13 @@ class Replay:
         self._kernel = kernel
         self._streams: set[Stream] = set()
         self._arrived: set[Stream] = set()
+        self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def add(self, streams: list[Stream]) -> None:
         """Takes streams whose `positions` say where they stand."""
         self._arrived.update(streams)
+        self._opened.set()
         if streams and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._run())
 
@@ -48,6 +49,15 @@ class Replay:
         """Forgets a stream."""
         self._streams.discard(stream)
         self._arrived.discard(stream)
+
+    def opened(self) -> None:
+        """A stream may go on: it was paused, held or without credit."""
+        self._opened.set()
+
+    @property
+    def streams(self) -> set[Stream]:
+        """Those that are not live."""
+        return self._streams | self._arrived
 
     def close(self) -> None:
         """Ends the work: the connection is gone."""
@@ -60,10 +70,12 @@ class Replay:
         # A client that resumes sends its streams one after another.
         await asyncio.sleep(_GATHER)
         while self._streams or self._arrived:
-            if not self._streams:
+            if not any(s.open for s in self._streams):
                 self._gather()
             try:
-                if not self._listener.has_credit:
+                if not any(s.open for s in self._streams):
+                    await self._wait_for_open()
+                elif not self._listener.has_credit:
                     await asyncio.sleep(0.05)
                 elif not await self._step():
                     # Ahead of this region, or its database behind: wait for it.
@@ -72,6 +84,11 @@ class Replay:
             except (*GONE, asyncpg.PostgresError) as error:
                 log("WARNING", "replay waits", error=type(error).__name__)
                 await asyncio.sleep(0.5)
+
+    async def _wait_for_open(self) -> None:
+        self._opened.clear()
+        if not any(s.open for s in self.streams):
+            await self._opened.wait()
 
     def _gather(self) -> None:
         """Takes in what arrived, between two passes over the log and not within.
@@ -95,16 +112,20 @@ class Replay:
         joined = [
             s
             for s in self._streams
-            if all(s.positions.get(o, START) == p for o, p in here.items())
+            if s.open and all(s.positions.get(o, START) == p for o, p in here.items())
         ]
         for stream in joined:
             self._streams.discard(stream)
-            self._lane.collections[stream.collection].standing.add(stream)
+            self._lane.collections[stream.key].standing.add(stream)
         return bool(joined)
 
     async def _advance(self, origin: str) -> bool:
         cursor = self._lane.sequencers[origin].position
-        behind = [s for s in self._streams if s.positions.get(origin, START) < cursor]
+        behind = [
+            s
+            for s in self._streams
+            if s.open and s.positions.get(origin, START) < cursor
+        ]
         if not behind or not self._listener.has_credit:
             return False
         start = min(s.positions.get(origin, START) for s in behind)
@@ -114,10 +135,15 @@ class Replay:
         hits = self._hits(behind, changes)
         told = [c.event_id for c in changes if c.position in hits]
         stood = await self._stood(told)
+        stuck: set[Stream] = set()
         for change in changes:
             for stream, score in hits.get(change.position, ()):
-                self._tell(stream, change, score, stood.get(change.event_id, []))
-            self._move(behind, origin, change.position)
+                if stream.open:
+                    self._tell(stream, change, score, stood.get(change.event_id, []))
+                elif stream.positions.get(origin, START) < change.position:
+                    # Without credit it stays before this match.
+                    stuck.add(stream)
+            self._move([s for s in behind if s not in stuck], origin, change.position)
             if not self._listener.has_credit:
                 break
         return True
@@ -148,22 +174,20 @@ class Replay:
 
     def _hits(
         self, streams: list[Stream], changes: list[Change]
-    ) -> dict[Position, list[tuple[Stream, float]]]:
-        hits: dict[Position, list[tuple[Stream, float]]] = {}
-        for name in {s.collection for s in streams}:
-            definition = self._lane.collections[name].definition
-            mine = [c for c in changes if c.collection == name]
-            upserts, rows = rows_of(mine, lambda v, d=definition: scored(d, v))
-            if rows is None:
+    ) -> dict[Position, Told]:
+        hits: dict[Position, Told] = {}
+        for key in {s.key for s in streams}:
+            collection = self._lane.collections.get(key)
+            mine = [c for c in changes if c.key == key]
+            if collection is None or not mine:
                 continue
-            standing = Standing(self._kernel.index(definition.dimension))
-            slots = {s: s.slot for s in streams if s.collection == name}
-            for stream in slots:
-                standing.add(stream)
-            found = standing.match(rows)
-            for stream, slot in slots.items():
-                stream.slot = slot
-            hits |= {c.position: f for c, f in zip(upserts, found, strict=True)}
+            definition = collection.definition
+            index = self._kernel.index(definition.dimension, definition.element)
+            standing = Standing(definition, index)
+            for stream in streams:
+                if stream.key == key:
+                    standing.place(stream)
+            hits |= standing.match(mine)
         return hits
 
     async def _changes(

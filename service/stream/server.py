@@ -3,24 +3,30 @@
 import asyncio
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import uvicorn
 
+from service.api.dispatch import Api
+from service.contract import ServiceError
 from service.kernel import Kernel
 from service.log.database import GONE, connect
 from service.log.migrate import is_migrated, migrate
 from service.settings import Settings
 from service.stream.admin import Recent
-from service.stream.app import App
+from service.stream.connections import Connections
 from service.stream.health import Health
 from service.stream.instance import Instance
-from service.stream.watch import Connections
 from service.telemetry import log
 from service.text import Embedder
+from service.transport.asgi import App
+from service.transport.protocol import Patient
 
 _DRAIN_SECONDS = 6
+_KEYS_SECONDS = 5.0
+"""How often the keys of open connections are looked at."""
 
 
 class Server(uvicorn.Server):
@@ -41,7 +47,7 @@ class Server(uvicorn.Server):
                 app,  # type: ignore[arg-type]
                 host=settings.host,
                 port=settings.port or 0,
-                http="httptools",
+                http=Patient,
                 ws="websockets-sansio",
                 ws_per_message_deflate=False,
                 ws_max_size=limits.max_body_bytes,
@@ -104,21 +110,83 @@ async def run(
     connections = Connections()
     recent = Recent(settings.region)
     health = Health(instance, connections)
+    api = Api(instance)
+    tasks = [
+        asyncio.create_task(instance.committer.run()),
+        asyncio.create_task(health.run()),
+        asyncio.create_task(migrate_hub(settings, instance)),
+        asyncio.create_task(instance.lanes.expire()),
+        asyncio.create_task(instance.access.run()),
+        asyncio.create_task(watch_over(instance, connections)),
+    ]
+    log("INFO", "instance starts", region=settings.region, kernel=kernel.name)
 
     async def drain() -> None:
         recent.end()
         await connections.drain()
 
-    server = Server(App(instance, health, connections, recent), settings, drain)
-    tasks = [
-        asyncio.create_task(instance.committer.run()),
-        asyncio.create_task(health.run()),
-        asyncio.create_task(migrate_hub(settings, instance)),
-    ]
-    log("INFO", "instance starts", region=settings.region, kernel=kernel.name)
-    await serve(server, sock)
+    if settings.protocol == "grpc":
+        await _serve_grpc(api, connections, recent, drain, sock)
+    else:
+        app = App(api, health, connections, recent)
+        await serve(Server(app, settings, drain), sock)
+        await app.events.close()
     await asyncio.wait_for(instance.committer.drain(), 2)
     for task in tasks:
         task.cancel()
     await instance.close()
     log("INFO", "instance ends", region=settings.region)
+
+
+async def watch_over(instance: Instance, connections: Connections) -> None:
+    """Holds the streams of tiers that are too much, ends those of revoked keys."""
+    looked = time.monotonic()
+    while True:
+        await asyncio.sleep(0.5)
+        values = instance.access.knobs.values()
+        instance.lanes.window = values["batch_window_ms"] / 1000
+        for connection in connections:
+            caller = connection.context.caller
+            connection.hold(held=not instance.access.may_hold(caller))
+        if time.monotonic() - looked < _KEYS_SECONDS:
+            continue
+        looked = time.monotonic()
+        for connection in connections:
+            try:
+                holds = await instance.access.holds(connection.context.caller)
+            except ServiceError:
+                # Its record cannot be read just now; it was let in by it.
+                continue
+            if not holds:
+                connection.go_away("revoked")
+
+
+async def _serve_grpc(
+    api: Api,
+    connections: Connections,
+    recent: Recent,
+    drain: Callable[[], Awaitable[None]],
+    sock: socket.socket | None,
+) -> None:
+    """The same operations over gRPC until SIGTERM; h2c alone on the port."""
+    # Imported here: an instance that speaks HTTP never pays for it.
+    from service.transport.rpc import Rpc
+    from service.transport.rpc import serve as serve_rpc
+
+    settings = api.instance.settings
+    address = f"{settings.host}:{settings.port or 0}"
+    if sock is not None:
+        host, port = sock.getsockname()[:2]
+        address = f"{host}:{port}"
+    handlers = Rpc(api, connections, recent).handlers()
+    server = serve_rpc(handlers, address, settings.limits.max_body_bytes)
+    await server.start()
+    if sock is not None:
+        # It kept the port until grpc, which takes no socket, had it too.
+        sock.close()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    await drain()
+    await server.stop(_DRAIN_SECONDS)

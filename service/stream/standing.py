@@ -1,17 +1,22 @@
 """Standing queries of one collection and who is told of their matches."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy
+import orjson
 from numpy.typing import NDArray
 
-from service.kernel import Index
-from service.log.change import Change, Position
+from service.contract import Filter
+from service.kernel import Index, metric
+from service.log.change import Change, Key, Position
+from service.log.definition import Definition
 
 Floats = NDArray[numpy.float32]
 Positions = dict[str, Position]
+Told = list[tuple["Stream", float]]
+"""Streams that a change reaches, and its scores."""
 
 
 class Listener(Protocol):
@@ -21,6 +26,10 @@ class Listener(Protocol):
         self, stream: "Stream", change: Change, score: float, positions: Positions
     ) -> None:
         """Queues a match."""
+        ...
+
+    def ended(self, stream: "Stream", reason: str) -> None:
+        """The stream hears nothing more: its collection is gone."""
         ...
 
     @property
@@ -34,24 +43,52 @@ class Stream:
     """One standing query."""
 
     id: str
-    collection: str
+    key: Key
     lane: int
     vector: Floats
-    """As its metric scores it."""
+    """As it was given, in the collection's element type."""
     threshold: float
     definition_version: int
     listener: Listener
+    filter: Filter | None = None
+    credit: int | None = None
+    """Matches that it may still send; None: no bound."""
+    paused: bool = False
+    held: bool = False
+    """Whether the service is too busy for its tier."""
     positions: Positions = field(default_factory=dict)
     """Delivered up to here, while it is not live."""
     slot: int | None = None
     """Its row while it is live."""
 
+    @property
+    def collection(self) -> str:
+        """Name of its collection."""
+        return self.key[1]
+
+    @property
+    def open(self) -> bool:
+        """Whether it may be told of a match."""
+        return not self.paused and not self.held and self.credit != 0
+
+    @property
+    def state(self) -> str:
+        """In a word."""
+        if self.paused:
+            return "paused"
+        if self.held:
+            return "held"
+        if self.credit == 0:
+            return "no credit"
+        return "replaying" if self.slot is None else "live"
+
 
 class Standing:
     """The live streams of a collection."""
 
-    def __init__(self, index: Index) -> None:
-        self.index = index
+    def __init__(self, definition: Definition, index: Index) -> None:
+        self._definition = definition
+        self._index = index
         self._streams: dict[int, Stream] = {}
 
     def __len__(self) -> int:
@@ -59,13 +96,19 @@ class Standing:
 
     def add(self, stream: Stream) -> None:
         """From here on the stream hears every change."""
-        stream.slot = self.index.add(stream.vector, stream.threshold)
-        self._streams[stream.slot] = stream
+        stream.slot = self.place(stream)
+
+    def place(self, stream: Stream) -> int:
+        """Puts a stream's row without saying that it is live."""
+        factor, bias = metric.standing(self._definition.metric, stream.vector)
+        slot = self._index.add(stream.vector, stream.threshold, factor, bias)
+        self._streams[slot] = stream
+        return slot
 
     def remove(self, stream: Stream) -> None:
         """The stream hears nothing more from here."""
         if stream.slot is not None:
-            self.index.remove(stream.slot)
+            self._index.remove(stream.slot)
             del self._streams[stream.slot]
             stream.slot = None
 
@@ -73,29 +116,47 @@ class Standing:
         """The live streams of a connection."""
         return [s for s in self._streams.values() if s.listener is listener]
 
-    def match(self, rows: Floats) -> list[list[tuple[Stream, float]]]:
-        """Per row the live streams it reaches and its scores."""
-        found: list[list[tuple[Stream, float]]] = [[] for _ in range(len(rows))]
-        matches = self.index.match(rows)
+    def all(self) -> list[Stream]:
+        """All live streams."""
+        return list(self._streams.values())
+
+    def match(self, changes: Iterable[Change]) -> dict[Position, Told]:
+        """Streams that each change reaches and whose filter it passes."""
+        upserts, rows, offsets = self._rows(changes)
+        if not upserts:
+            return {}
+        found: dict[Position, Told] = {}
+        matches = self._index.match(numpy.stack(rows), numpy.array(offsets))
+        read: dict[int, Any] = {}
         for n, slot, score in zip(
             matches.vectors.tolist(),
             matches.slots.tolist(),
             matches.scores.tolist(),
             strict=True,
         ):
-            found[n].append((self._streams[slot], score))
+            stream, change = self._streams[slot], upserts[n]
+            if stream.filter is not None:
+                if n not in read:
+                    read[n] = orjson.loads(change.metadata)
+                if not stream.filter.holds(read[n]):
+                    continue
+            found.setdefault(change.position, []).append((stream, score))
         return found
 
-
-def rows_of(
-    changes: list[Change], scored: Callable[[bytes], Floats | None]
-) -> tuple[list[Change], Any]:
-    """The upserts among changes and their rows, shape (n, dimension)."""
-    upserts, rows = [], []
-    for change in changes:
-        if change.op == "upsert" and change.vector is not None:
-            row = scored(change.vector)
-            if row is not None:
-                upserts.append(change)
-                rows.append(row)
-    return upserts, numpy.stack(rows) if rows else None
+    def _rows(
+        self, changes: Iterable[Change]
+    ) -> tuple[list[Change], list[Floats], list[float]]:
+        """The upserts of this collection among changes, as rows to be scored."""
+        definition = self._definition
+        upserts, rows, offsets = [], [], []
+        for change in changes:
+            if change.op != "upsert" or change.vector is None:
+                continue
+            row = definition.vector(change.vector)
+            if row is None or change.at <= definition.at:
+                continue
+            query, offset = metric.written(definition.metric, row)
+            upserts.append(change)
+            rows.append(query)
+            offsets.append(offset)
+        return upserts, rows, offsets

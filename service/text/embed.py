@@ -11,6 +11,8 @@ from service.contract import ServiceError
 from service.text.minilm import MiniLM
 
 Floats = NDArray[numpy.float32]
+DIMENSION = 384
+"""Components of a sentence's vector."""
 _BATCH = 32
 _REMEMBERED = 2048
 

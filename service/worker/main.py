@@ -22,6 +22,10 @@ from service.worker.relay import Relay
 
 RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
+TOMBSTONE_SECONDS = 7 * 86_400
+"""Age at which a deleted item is forgotten; a hub that is away longer is rebuilt."""
+_SWEPT = 1000
+"""Rows of one sweep."""
 
 
 async def run(settings: Settings, sock: socket.socket | None) -> None:
@@ -39,7 +43,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     if settings.is_hub:
         relay = Relay(settings, google, reader, feeder, metrics)
         work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
-        work.append(_drop_old_ranges(database))
+        work += [_drop_old_ranges(database), _sweep(database)]
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(w) for w in work]
@@ -80,6 +84,20 @@ async def _wait_for_schema(
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "database away", error=str(error))
             await asyncio.sleep(0.5)
+
+
+async def _sweep(database: asyncpg.Pool) -> None:
+    """Removes rows of dropped collections and old tombstones, a few at a time."""
+    while True:
+        before = int((time.time() - TOMBSTONE_SECONDS) * 1000) * 1024
+        gone = 0
+        try:
+            gone = await database.fetchval(
+                "SELECT sweep_items($1, $2)", before, _SWEPT, timeout=60
+            )
+        except (*GONE, asyncpg.PostgresError) as error:
+            log("WARNING", "old rows stay", error=type(error).__name__)
+        await asyncio.sleep(1 if gone else 60)
 
 
 async def _drop_old_ranges(database: asyncpg.Pool) -> None:

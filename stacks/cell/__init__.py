@@ -75,6 +75,8 @@ def _shape(world: World, region: RegionPlan) -> ServiceShape:
         max_instances=region.instances_max,
         workers=region.workers,
         limits=world.plan.service_limits(),
+        access=service.access,
+        root_key_sha256=service.root_key_sha256,
         collector=world.catalogue.telemetry.image,
     )
 

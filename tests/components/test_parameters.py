@@ -55,6 +55,8 @@ CHOSEN: Mapping[str, Any] = {
     "regions.*.traffic_share": 0.5,
     "regions.*.tier": "hub",
     "service.cpu": 6,
+    "service.root_key_sha256": "c" * 64,
+    "tiers.*.min_instances": 1234,
     # What does not bind today: as much as makes it bind.
     "service.bytes_per_stream": 1_000_000,
     "service.runtime_mib": 10_000,

@@ -154,9 +154,13 @@ def test_the_environment_is_what_the_architecture_says(
         names = [entry["name"] for entry in entries]
         assert names == sorted(names), "any other order shows as a change"
         values = {entry["name"]: entry["value"] for entry in entries}
-        optional = {"PUBSUB_SUBSCRIPTION_REPAIRS"}
         is_hub = values["MERIDIAN_HUB"] == values["MERIDIAN_REGION"]
-        assert set(names) == expected - (set() if is_hub else optional)
+        # Production names no root key: `plan` says so.
+        missing = {"MERIDIAN_ROOT_KEY_SHA256"}
+        if not is_hub:
+            missing.add("PUBSUB_SUBSCRIPTION_REPAIRS")
+        assert set(names) == expected - missing
+        assert values["MERIDIAN_ACCESS"] == "required"
         assert (values["DATABASE_PRIMARY"] == values["DATABASE_LOCAL"]) or not is_hub
 
 

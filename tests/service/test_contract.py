@@ -3,24 +3,28 @@
 import base64
 import math
 
+import grpc
 import jsonschema
 import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openapi_spec_validator import validate
 
 from service.contract import (
     STATUS,
-    CreateCollection,
-    Search,
     ServiceError,
-    UpsertItem,
-    Watch,
     error_body,
     parse,
     parse_metadata,
     parse_vector,
 )
+from service.contract.errors import GRPC
+from service.contract.messages import Watch
+from service.contract.openapi import openapi
+from service.contract.proto import fill, message_class, to_plain
+from service.contract.publish import FOLDER, published
+from service.contract.requests import CreateCollection, Search, UpsertItem
 from service.contract.schema import json_schema
 
 REFUSED = [
@@ -41,14 +45,14 @@ REFUSED = [
     (UpsertItem, {"id": "a", "vector": [1], "metadata": [1]}, "wrong_type"),
     (UpsertItem, {"id": "a", "text": ""}, "out_of_range"),
     (UpsertItem, {"id": "a", "text": "x" * 8193}, "out_of_range"),
-    (Search, {"vector": [1], "k": 0}, "out_of_range"),
-    (Search, {"vector": [1], "k": 1001}, "out_of_range"),
-    (Search, {"vector": [1], "minimum_score": 1e300}, "not_finite"),
-    (Search, {"vector": {"a": 1}}, "wrong_type"),
+    (Search, {"collection": "c", "vector": [1], "k": 0}, "out_of_range"),
+    (Search, {"collection": "c", "vector": [1], "k": 1001}, "out_of_range"),
+    (Search, {"collection": "c", "vector": [1], "minimum_score": 1e300}, "not_finite"),
+    (Search, {"collection": "c", "vector": {"a": 1}}, "wrong_type"),
     (
         Watch,
         {"type": "watch", "stream": "s", "collection": "c", "vector": [1]},
-        "missing_key",
+        "bad_request",
     ),
 ]
 
@@ -62,6 +66,7 @@ def test_a_bad_body_is_refused_with_its_code(shape, body, code):
     assert len(refused.value.message) > 20
 
 
+STATUSES = {400, 401, 403, 404, 405, 409, 413, 429, 500, 503, 504, 507}
 VECTORS = [
     ([1, 2], "wrong_dimension"),
     ([], "wrong_dimension"),
@@ -74,7 +79,7 @@ VECTORS = [
     ([1, [2], 3], "wrong_type"),
     ([True, False, True], "wrong_type"),
     ("!!!!", "wrong_type"),
-    ("AAAA", "wrong_type"),
+    ("AAAA", "wrong_dimension"),
     (base64.b64encode(b"\0" * 8).decode(), "wrong_dimension"),
     (base64.b64encode(b"\0\0\xc0\x7f" * 3).decode(), "not_finite"),
 ]
@@ -114,7 +119,7 @@ def test_an_error_has_the_documented_shape():
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(body, {**schema, "$ref": "#/$defs/Error"})
-    assert set(STATUS.values()) <= {400, 404, 405, 409, 413, 500, 503, 507}
+    assert set(STATUS.values()) <= STATUSES
 
 
 @pytest.mark.parametrize(("shape", "body", "code"), REFUSED)
@@ -129,7 +134,7 @@ def test_the_schema_refuses_what_the_service_refuses(shape, body, code):
 ACCEPTED = [
     (CreateCollection, {"name": "news", "dimension": 4096, "metric": "dot"}),
     (UpsertItem, {"id": "ü/1", "text": "hello", "metadata": {}, "event_id": "e"}),
-    (Search, {"vector": [1, 2.5], "k": 1000, "minimum_score": -1}),
+    (Search, {"collection": "c", "vector": [1, 2.5], "k": 1000, "minimum_score": -1}),
     (
         Watch,
         {
@@ -148,3 +153,33 @@ ACCEPTED = [
 def test_schema_and_service_accept_the_same(shape, body):
     jsonschema.validate(body, {**json_schema(), "$ref": f"#/$defs/{shape.__name__}"})
     parse(shape, body)
+
+
+def test_what_is_published_is_what_the_shapes_make():
+    for name, text in published().items():
+        known = (FOLDER / name).read_text()
+        assert known == text, f"{name}: python -m service.contract.publish"
+
+
+def test_the_openapi_document_is_valid():
+    validate(openapi())
+
+
+def test_every_status_has_a_grpc_code():
+    assert set(STATUS.values()) == set(GRPC)
+    assert all(grpc.StatusCode[name] for name in GRPC.values())
+
+
+def test_protobuf_carries_every_request_and_back():
+    """What the JSON schema allows goes through protobuf unchanged."""
+    samples = [
+        (UpsertItem, {"id": "a", "vector": b"\0" * 8, "metadata": {"n": 2**53}}),
+        (Search, {"collection": "c", "vectors": [[1.0], [2.0]], "k": 3}),
+        (Search, {"collection": "c", "text": "x", "minimum_score": 0.0}),
+        (Watch, {"stream": "s", "collection": "c", "from": {"seconds": 5.0}}),
+    ]
+    for shape, plain in samples:
+        kind = message_class(shape.__name__)
+        data = fill(shape, kind(), plain).SerializeToString()
+        again = to_plain(shape, kind.FromString(data))
+        assert {k: again[k] for k in plain} == plain

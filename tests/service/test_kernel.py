@@ -1,56 +1,21 @@
 """Every kernel against plain numpy arithmetic."""
 
-import tempfile
 import threading
-from pathlib import Path
 
 import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.kernel import native
-from service.kernel.build import build
 from service.kernel.interface import unit
-from service.kernel.native import Native
-from service.kernel.reference import Reference
+from tests.service.kernel_build import kernels, vectors
 
-FOLDER = tempfile.TemporaryDirectory(prefix="meridian-kernel-")
-
-
-def built():
-    """Every variant that this machine compiles and runs, codes always in use."""
-    native._SMALL, native._NARROW, native._SEARCH_Z = 0, 1, 6.0
-    folder = Path(FOLDER.name)
-    try:
-        names = build(folder)
-    except SystemExit:
-        names = []
-    runnable = [n for n in names if native._FLAGS.get(n, set()) <= native._processor()]
-    return [Native(name, folder / f"{name}.so") for name in runnable]
-
-
-KERNELS = [Reference(), *built()]
+KERNELS = kernels()
 
 
 @pytest.fixture(params=KERNELS, ids=lambda k: k.name)
 def kernel(request):
     return request.param
-
-
-def vectors(seed, n, d, kind):
-    rng = numpy.random.default_rng(seed)
-    made = rng.normal(size=(n, d)).astype(numpy.float32)
-    if kind == "unit":
-        made = numpy.stack([unit(v) for v in made])
-    elif kind == "skewed":
-        made *= rng.exponential(3.0, size=(n, 1)).astype(numpy.float32)
-        made[:, 0] += 5
-    elif kind == "repeated":
-        made[:] = made[rng.integers(0, max(1, n // 4), n)]
-    elif kind == "zero":
-        made[rng.random(n) < 0.5] = 0
-    return made
 
 
 shapes = st.tuples(
@@ -61,7 +26,7 @@ shapes = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(shapes, st.floats(0, 1), st.integers(1, 5))
 def test_matching_misses_no_pair_and_invents_none(shape, quantile, batch):
     seed, n, d, kind = shape
@@ -80,15 +45,13 @@ def test_matching_misses_no_pair_and_invents_none(shape, quantile, batch):
         margin = exact - thresholds
         # Pairs that float32 arithmetic cannot decide are left out.
         unsure = numpy.abs(margin) <= 1e-5 * scale + 1e-30
-        for v in range(batch):
-            for r in range(n):
-                if not unsure[v, r]:
-                    assert ((v, slots[r]) in pairs) == (margin[v, r] > 0), kernel.name
+        for v, r in numpy.argwhere(~unsure):
+            assert ((v, slots[r]) in pairs) == (margin[v, r] > 0), kernel.name
         order = list(zip(found.vectors.tolist(), found.slots.tolist(), strict=True))
         assert order == sorted(order)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(shapes, st.integers(1, 30))
 def test_search_finds_the_best(shape, k):
     seed, n, d, kind = shape

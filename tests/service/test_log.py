@@ -181,3 +181,24 @@ async def test_a_lane_grows_over_the_end_of_a_range(database):
     assert [r[0] for r in seqs] == list(range(65531, 65551))
     reader = Reader(database)
     assert await reader.oldest("a", 5) == (1, 65531)
+
+
+async def test_rows_of_a_dropped_collection_and_old_tombstones_are_swept(database):
+    await commit(database, ["1", "2"], items=["x", "y"])
+    await commit(database, ["3"], items=["y"], op="delete")
+    await database.execute("UPDATE item SET collection = '~queries.c' WHERE id = 'x'")
+    await commit(database, ["4"], items=["z"])
+    young, old = 0, 2**62
+    assert await database.fetchval("SELECT sweep_items($1, 10)", young) == 0
+    assert await database.fetchval("SELECT sweep_items($1, 10)", old) == 1
+    found = await database.fetch("SELECT id FROM item ORDER BY id")
+    assert [row["id"] for row in found] == ["x", "z"]
+    await commit(database, ["5"], items=[""], op="drop")
+    await commit(database, ["6"], items=["after"])
+    # A few at a time, until nothing is left to sweep.
+    swept = [
+        await database.fetchval("SELECT sweep_items($1, 1)", young) for _ in range(3)
+    ]
+    assert swept == [1, 1, 0]
+    found = await database.fetch("SELECT id FROM item")
+    assert [row["id"] for row in found] == ["after"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.contract import ServiceError
 from service.kernel import load
 from service.log.change import START, Change, Position, decode, encode, lane_of
-from service.log.reader import Definition
+from service.log.definition import Definition, Fields
 from service.log.sequencer import Sequencer
 from service.stream.items import Items
 from service.stream.token import read_token, write_token
@@ -92,7 +92,8 @@ writes = st.lists(
 @settings(deadline=None)
 @given(writes, st.randoms(use_true_random=False), st.integers(1, 3))
 def test_items_converge_whatever_the_order_and_repetition(given_writes, shuffle, times):
-    definition = Definition("c", 3, 2, "dot")
+    fields = Fields(dimension=2, metric="dot")
+    definition = Definition("default", "c", 3, 0, fields)
     # One clock value of one origin belongs to one write.
     unique = {(item, at, origin): op for item, at, origin, op in given_writes}
     changes = [

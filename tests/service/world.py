@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -49,9 +50,16 @@ def as_postgres(command: list[str]) -> list[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port below the ephemeral range.
+
+    Within it a client that tries again and again may be given the very port that it
+    calls as its own, and then talks to itself.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def _run(command: list[str]) -> None:
@@ -208,6 +216,8 @@ class Region:
         self.postgres: Postgres
         self.instance: dict = {}
         self.worker: dict = {}
+        self.grpc: dict = {}
+        self.others: list[dict] = []
 
     @property
     def is_hub(self) -> bool:
@@ -249,6 +259,26 @@ class Region:
             self.environment("stream"), self.folder / "instance.log", True
         )
 
+    def start_grpc(self) -> None:
+        """A second service of the region, as the platform has one for gRPC."""
+        environment = self.environment("stream") | {"MERIDIAN_PROTOCOL": "grpc"}
+        self.grpc = self.world.template.ask(environment, self.folder / "grpc.log", True)
+
+    def second_instance(self, **environment: str) -> dict:
+        """One more instance of the service, until the end of the session."""
+        self.others.append(
+            self.world.template.ask(
+                self.environment("stream") | environment,
+                self.folder / f"other-{len(self.others)}.log",
+                True,
+            )
+        )
+        return self.others[-1]
+
+    def end(self, part: dict) -> None:
+        """SIGTERM, as the platform ends an instance."""
+        os.kill(part["pid"], signal.SIGTERM)
+
     def start_worker(self) -> None:
         self.worker = self.world.template.ask(
             self.environment("worker"), self.folder / "worker.log", True
@@ -283,6 +313,7 @@ class World:
             region.redis.start()
             region.start_worker()
             region.start_instance()
+            region.start_grpc()
 
     def _start_broker(self, regions: dict[str, str]) -> None:
         base = "projects/test/subscriptions/"
@@ -323,10 +354,11 @@ class World:
         async with aiohttp.ClientSession() as session:
             for region in self.regions.values():
                 await wait_ready(session, region)
+                await wait_listening(region.grpc["port"])
 
     def close(self) -> None:
         for region in self.regions.values():
-            for part in (region.instance, region.worker):
+            for part in (region.instance, region.worker, region.grpc, *region.others):
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.kill(part["pid"], signal.SIGKILL)
         for region in reversed(self.regions.values()):
@@ -334,6 +366,22 @@ class World:
             region.redis.process.kill()
         self.broker.kill()
         self.broker.wait()
+
+
+async def wait_listening(port: int, seconds: float = 30) -> None:
+    """Waits until a port is listened on.
+
+    A channel of gRPC that was refused once waits for longer and longer, and so does
+    every other one to the same port.
+    """
+    until = time.monotonic() + seconds
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            return
+        assert time.monotonic() < until, f"nobody listens on {port}"
+        await asyncio.sleep(0.05)
 
 
 async def wait_ready(session, region: Region, seconds: float = 30) -> None:

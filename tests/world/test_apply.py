@@ -115,9 +115,12 @@ def test_a_revision_that_answers_with_errors_is_rolled_back(
     """Ready, and wrong one time in three: no region is left out for that."""
     canary = clone.json("apply", "--dry-run")[1]["slices"][0]
     urls = {r["name"]: r["url"] for r in clone.json("status")["regions"]}
-    program = clone.root / "service" / "stream" / "instance.py"
+    program = clone.root / "service" / "api" / "searches.py"
     sound = program.read_text()
-    head = "    async def search(self, name: str, given: object) -> dict[str, Any]:\n"
+    head = (
+        "    async def search(self, context: Context, request: Search) "
+        "-> dict[str, Any]:\n"
+    )
     assert head in sound
     with clients(f"{urls[canary]}/v1/collections/none:search"):
         try:

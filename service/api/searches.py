@@ -1,0 +1,157 @@
+"""Searches: from memory, at once or after what the caller wrote has arrived."""
+
+import asyncio
+import time
+from typing import Any
+
+import numpy
+
+from service.access.context import Context
+from service.api.queries import Queries
+from service.contract import ServiceError
+from service.contract.requests import Search
+from service.log.change import START, Position
+from service.log.definition import Definition
+from service.stream.instance import Instance
+from service.stream.items import Items
+from service.stream.token import read_token
+
+_IN_LOOP = 2_000_000
+"""Multiplications up to which a search is cheaper than a change of thread."""
+_PATIENCE = 5.0
+"""Seconds to wait for one's own writes where no deadline is given."""
+
+
+class Searches:
+    """The operation `search`."""
+
+    def __init__(self, instance: Instance, queries: Queries) -> None:
+        self._instance = instance
+        self._queries = queries
+        self._comparing: set[asyncio.Task[None]] = set()
+
+    async def search(self, context: Context, request: Search) -> dict[str, Any]:
+        """The nearest items of one vector or of several."""
+        instance = self._instance
+        context = context.sooner(request.deadline_ms)
+        definition = await instance.definition(context, request.collection)
+        if request.query is not None:
+            request = await self._queries.resolve(definition, request)
+        many = request.vectors is not None
+        asked = await self._asked(definition, request)
+        if request.consistency == "read_your_writes":
+            await self._catch_up(definition, request, context)
+        items = await instance.lanes.items(definition)
+        found = await self._run(items, asked, request, context)
+        region = instance.settings.region
+        if many:
+            return {"results": [{"hits": hits} for hits in found], "region": region}
+        return {"hits": found[0], "region": region}
+
+    async def _asked(
+        self, definition: Definition, request: Search
+    ) -> list[tuple[Any, float]]:
+        """(query, offset) of each vector as the metric scores it."""
+        instance = self._instance
+        if request.vectors is None:
+            return [
+                await instance.asked(
+                    definition, request.vector, request.text, "body.vector"
+                )
+            ]
+        vectors = instance.batch(request.vectors, "body.vectors")
+        found = []
+        for n, vector in enumerate(vectors):
+            if not isinstance(vector, list | str | bytes):
+                raise ServiceError(
+                    "wrong_type", f"body.vectors[{n}]: send numbers or base64."
+                )
+            where = f"body.vectors[{n}]"
+            found.append(await instance.asked(definition, vector, None, where))
+        return found
+
+    async def _run(
+        self,
+        items: Items,
+        asked: list[tuple[Any, float]],
+        request: Search,
+        context: Context,
+    ) -> list[list[dict[str, Any]]]:
+        instance, index = self._instance, items.index
+        low = -numpy.inf if request.minimum_score is None else request.minimum_score
+        mask = items.mask(request.filter)  # type: ignore[arg-type]  # parsed
+        width = instance.search_width
+        started = time.perf_counter()
+
+        def work() -> list[Any]:
+            if len(asked) == 1:
+                query, offset = asked[0]
+                return [index.search(query, request.k, low, offset, mask, width)]
+            queries = numpy.stack([q for q, _ in asked])
+            offsets = numpy.array([o for _, o in asked], numpy.float32)
+            return index.search_many(queries, request.k, low, offsets, mask, width)
+
+        with index.reading():
+            if len(asked) * len(index) * items.definition.dimension <= _IN_LOOP:
+                found = work()
+            else:
+                found = await instance.threads.run(work, context.left(60.0))
+            instance.metrics.search_seconds.observe(time.perf_counter() - started)
+            answer = [items.hits(slots, scores) for slots, scores in found]
+        if instance.recall.due():
+            task = asyncio.create_task(
+                self._compare(items, asked[0], request, found[0])
+            )
+            self._comparing.add(task)
+            task.add_done_callback(self._comparing.discard)
+        return answer
+
+    async def _compare(
+        self, items: Items, asked: tuple[Any, float], request: Search, found: Any
+    ) -> None:
+        """Compares an answer with an exact one, beside the requests.
+
+        What is written between the two is left out of neither: at one comparison in
+        seconds it moves the estimate by less than the interval is wide.
+        """
+        query, offset = asked
+        low = -numpy.inf if request.minimum_score is None else request.minimum_score
+        mask = items.mask(request.filter)  # type: ignore[arg-type]  # parsed
+        with items.index.reading():
+            exact = await self._instance.threads.run(
+                lambda: items.index.exact(query, request.k, low, offset, mask), 5.0
+            )
+        self._instance.recall.compare(found[1], exact[1])
+
+    async def _catch_up(
+        self, definition: Definition, request: Search, context: Context
+    ) -> None:
+        """Returns once this instance holds what the token names."""
+        if request.token is None:
+            raise ServiceError(
+                "missing_key",
+                "body.token is missing: read_your_writes needs the token of a write.",
+            )
+        wanted = read_token(request.token, definition.lane).positions
+        lane, _ = await self._instance.lanes.collection(definition)
+        patience = context.left(_PATIENCE)
+        if await lane.reach(wanted, patience / 2):
+            return
+        await self._instance.lanes.hasten(lane, wanted)
+        if not await lane.reach(wanted, patience / 2 * 0.9):
+            here = lane.positions
+            raise ServiceError(
+                "behind",
+                f"{self._instance.settings.region} does not hold the write yet: ask "
+                "again, or the region that took it.",
+                details={
+                    "wanted": _shown(wanted),
+                    "reached": _shown({o: here.get(o, START) for o in wanted}),
+                    "retry_after": 0.5,
+                },
+                elsewhere=True,
+            )
+
+
+def _shown(positions: dict[str, Position]) -> dict[str, list[int]]:
+    return {origin: [*position] for origin, position in positions.items()}

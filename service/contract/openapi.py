@@ -1,0 +1,94 @@
+"""OpenAPI 3.1 of the HTTP transport, made from the table of operations."""
+
+import re
+from functools import cache
+from typing import Any
+
+from service.contract import fields as f
+from service.contract.operations import OPERATIONS, Operation
+from service.contract.schema import json_schema, reference
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The document."""
+    schemas = json_schema()["$defs"]
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS.values():
+        found = paths.setdefault(operation.path, {})
+        found[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Meridian streaming service",
+            "version": "1",
+            "description": "Vectors, searches and standing queries in every region.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": _moved(schemas),
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+        "security": [{"key": []}, {"header": []}, {}],
+    }
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    in_path = re.findall(r"{(\w+)}", operation.path)
+    made: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.doc,
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "schema": {
+                    "type": "string",
+                    "pattern": f.ID_PATTERN if name == "id" else f.NAME_PATTERN,
+                },
+            }
+            for name in in_path
+        ],
+        "responses": {
+            "200": _content("The answer.", reference(operation.answer)),
+            "default": _content("A refusal.", "#/$defs/Error"),
+        },
+    }
+    if operation.method == "POST":
+        made["requestBody"] = {
+            "required": True,
+            **_content("", _body(operation, in_path), described=False),
+        }
+    moved: dict[str, Any] = _moved(made)
+    return moved
+
+
+def _body(operation: Operation, in_path: list[str]) -> Any:
+    """The request without what stands in the path."""
+    schema = json_schema()["$defs"][operation.request.__name__]
+    properties = {k: v for k, v in schema["properties"].items() if k not in in_path}
+    required = [k for k in schema["required"] if k not in in_path]
+    return {**schema, "properties": properties, "required": required}
+
+
+def _content(
+    description: str, schema: Any, *, described: bool = True
+) -> dict[str, Any]:
+    shown = {"$ref": schema} if isinstance(schema, str) else schema
+    made: dict[str, Any] = {"content": {"application/json": {"schema": shown}}}
+    return {"description": description, **made} if described else made
+
+
+def _moved(value: Any) -> Any:
+    """References of the JSON schema as references of this document."""
+    if isinstance(value, dict):
+        return {k: _moved(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_moved(v) for v in value]
+    if isinstance(value, str) and value.startswith("#/$defs/"):
+        return value.replace("#/$defs/", "#/components/schemas/")
+    return value

@@ -1,0 +1,112 @@
+/* From a wanted score to the limits of codes, and the fine code of one row. */
+
+#ifndef MERIDIAN_BOUNDS_H
+#define MERIDIAN_BOUNDS_H
+
+#include "scan.h"
+
+/* sqrt(e^2 + l^2) <= max(e, LEAST) + l^2 / (2 LEAST): no root for each row. */
+#define LEAST 0.5f
+/* Root mean square of the fine code's components, about. */
+#define FINE 2.0f
+
+/* Least product of a row with a query of length 1 that can reach `wanted` for some
+ * query of the class, times the row's factor. */
+static inline float needed(const class *c, float wanted, float bias) {
+    float rest = wanted - bias - c->highest;
+    return rest * (rest > 0 ? 1 / c->longest : 1 / c->shortest);
+}
+
+/* Totals from which on a row of the tile is looked at; `wanted` for all rows, or NULL
+ * for their thresholds. Rounded down by more than the sums may be off. */
+static inline void limits_make(const table *t, const class *c, int64_t first,
+    const float *wanted, float z, uint16_t *limits) {
+    float by = 1 / (2 * c->step), lost = 2 * c->step * c->lost;
+    float more = lost * lost / (2 * LEAST), base = c->level - 1.5f;
+    const float *inverse = t->inverse + first, *rest = t->rest + first;
+    const float *biases = t->biases + first, *own = t->thresholds + first;
+    float found[TILE];
+    for (int r = 0; r < TILE; r++) {
+        float product = needed(c, wanted ? *wanted : own[r], biases[r]) * inverse[r];
+        float spread = (rest[r] > LEAST ? rest[r] : LEAST) + more;
+        float limit = (product - z * spread) * by + base;
+        limit = limit > 0 ? limit : 0; /* also where it is no number */
+        found[r] = limit < 65535 ? limit : 65535;
+    }
+    for (int r = 0; r < TILE; r++)
+        limits[r] = (uint16_t)(int)found[r];
+}
+
+/* Sum of (2 u - 3) q over the two-bit levels u of a row. */
+static inline int fine_sum(const table *t, int64_t slot, const query *q) {
+    int64_t quarter = t->width / 4, j = 0;
+    const uint8_t *code = t->fine + slot * quarter;
+    const int8_t *bytes = q->bytes;
+#if defined(__AVX512VBMI__) && defined(__AVX512VNNI__)
+    const __m512i three = _mm512_set1_epi8(3);
+    __m512i one = _mm512_setzero_si512(), two = one;
+    for (; j < quarter; j += 64, code += 64, bytes += 64) {
+        int64_t left = quarter - j;
+        __mmask64 m = left < 64 ? ((uint64_t)1 << left) - 1 : ~(uint64_t)0;
+        __m512i c = _mm512_maskz_loadu_epi8(m, code);
+        const int8_t *third = bytes + 2 * quarter;
+        one = _mm512_dpbusd_epi32(
+            one, _mm512_and_si512(c, three), _mm512_loadu_si512(bytes));
+        two = _mm512_dpbusd_epi32(two,
+            _mm512_and_si512(_mm512_srli_epi16(c, 2), three),
+            _mm512_loadu_si512(bytes + quarter));
+        one = _mm512_dpbusd_epi32(one,
+            _mm512_and_si512(_mm512_srli_epi16(c, 4), three),
+            _mm512_loadu_si512(third));
+        two = _mm512_dpbusd_epi32(two,
+            _mm512_and_si512(_mm512_srli_epi16(c, 6), three),
+            _mm512_loadu_si512(third + quarter));
+    }
+    int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(one, two));
+#elif defined(__AVX2__)
+    const __m128i three = _mm_set1_epi8(3), ones = _mm_set1_epi16(1);
+    __m128i total = _mm_setzero_si128();
+    for (; j < quarter; j += 16) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(code + j));
+        __m128i part = _mm_setzero_si128();
+        for (int f = 0; f < 4; f++, c = _mm_srli_epi16(c, 2)) {
+            const int8_t *own = bytes + f * quarter + j;
+            part = _mm_add_epi16(part, _mm_maddubs_epi16(_mm_and_si128(c, three),
+                _mm_loadu_si128((const __m128i *)own)));
+        }
+        total = _mm_add_epi32(total, _mm_madd_epi16(part, ones));
+    }
+    total = _mm_add_epi32(total, _mm_srli_si128(total, 8));
+    int sum = _mm_cvtsi128_si32(_mm_add_epi32(total, _mm_srli_si128(total, 4)));
+#else
+    int sum = 0;
+    for (int f = 0; f < 4; f++)
+        for (j = 0; j < quarter; j++)
+            sum += (code[j] >> 2 * f & 3) * bytes[f * quarter + j];
+#endif
+    return 2 * sum - 3 * q->sum;
+}
+
+/* Deviation of the fine estimate of a row's product with a query of length 1. */
+static inline float fine_deviation(const table *t, const class *c, int64_t slot) {
+    float own = t->spread[slot], crumbs = t->scale[slot] * FINE * c->crumbs;
+    return sqrtf(own * own + crumbs * crumbs);
+}
+
+/* Whether the fine code lets the row reach `wanted`. */
+static inline int fine_reaches(const table *t, const class *c, const query *q,
+    int64_t slot, float wanted, float z) {
+    float estimate = t->scale[slot] * c->byte * (float)fine_sum(t, slot, q);
+    float upper = q->length * (estimate + z * fine_deviation(t, c, slot));
+    upper = t->factors[slot] * upper + t->biases[slot] + q->offset;
+    /* Written so that what is no number is looked at. */
+    return !(upper < wanted) || t->factors[slot] < 0;
+}
+
+static inline void fine_prefetch(const table *t, int64_t slot) {
+    const uint8_t *code = t->fine + slot * (t->width / 4);
+    for (int64_t i = 0; i < t->width / 4; i += 64)
+        __builtin_prefetch(code + i);
+}
+
+#endif

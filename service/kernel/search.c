@@ -1,0 +1,144 @@
+/* The best rows for queries: by codes, or all rows scored. */
+
+#include "bounds.h"
+#include "rows.h"
+
+/* The k best so far of one query; a heap, the lowest first, once it is full. */
+typedef struct {
+    int64_t k, kept;
+    float minimum;
+    int64_t *slots;
+    float *scores;
+} top;
+
+/* Whether a comes after b: lower, or as high and in a later slot. */
+static int worse(const top *p, int64_t a, int64_t b) {
+    if (p->scores[a] != p->scores[b])
+        return p->scores[a] < p->scores[b];
+    return p->slots[a] > p->slots[b];
+}
+
+static void sift(top *p, int64_t i) {
+    for (;;) {
+        int64_t least = i, left = 2 * i + 1, right = left + 1;
+        if (left < p->k && worse(p, left, least))
+            least = left;
+        if (right < p->k && worse(p, right, least))
+            least = right;
+        if (least == i)
+            return;
+        float score = p->scores[i];
+        int64_t slot = p->slots[i];
+        p->scores[i] = p->scores[least], p->slots[i] = p->slots[least];
+        p->scores[least] = score, p->slots[least] = slot;
+        i = least;
+    }
+}
+
+static void offer(top *p, int64_t slot, float score) {
+    if (!(score >= p->minimum) || p->k == 0)
+        return;
+    if (p->kept < p->k) {
+        p->scores[p->kept] = score;
+        p->slots[p->kept++] = slot;
+        if (p->kept == p->k)
+            for (int64_t i = p->k / 2 - 1; i >= 0; i--)
+                sift(p, i);
+    } else if (score > p->scores[0]
+        || (score == p->scores[0] && slot < p->slots[0])) {
+        p->scores[0] = score;
+        p->slots[0] = slot;
+        sift(p, 0);
+    }
+}
+
+static float lowest(const top *p) {
+    if (p->kept < p->k)
+        return p->minimum;
+    return p->scores[0] > p->minimum ? p->scores[0] : p->minimum;
+}
+
+static int allowed(const table *t, const uint8_t *mask, int64_t slot) {
+    return slot < t->used && t->alive[slot] && (!mask || mask[slot]);
+}
+
+static void all_rows(
+    const table *t, const query *q, const uint8_t *mask, int64_t from, int64_t to, top *p) {
+    for (int64_t slot = from; slot < to; slot++)
+        if (allowed(t, mask, slot))
+            offer(p, slot, score_of(t, q->given, q->offset, slot));
+}
+
+static void tile(const table *t, const class *c, const uint8_t *mask, int64_t first,
+    float z, top *p) {
+    const query *q = c->queries;
+    uint16_t limits[TILE], rows[TILE];
+    uint64_t found[BLOCKS];
+    float wanted = lowest(p);
+    const uint8_t *codes = t->codes + first * code_bytes(t);
+    const uint8_t *next = first + TILE < t->used ? codes + TILE * code_bytes(t) : NULL;
+    int count = 0, kept = 0;
+    limits_make(t, c, first, &wanted, z, limits);
+    scan(codes, groups_of(t), q->lut, q->start, limits, next, found);
+    for (int b = 0; b < BLOCKS; b++)
+        for (uint64_t m = found[b]; m; m &= m - 1) {
+            int row = b * BLOCK + __builtin_ctzll(m);
+            if (!allowed(t, mask, first + row))
+                continue;
+            fine_prefetch(t, first + row);
+            rows[count++] = (uint16_t)row;
+        }
+    for (int i = 0; i < count; i++)
+        if (fine_reaches(t, c, q, first + rows[i], wanted, z)) {
+            row_prefetch(t, first + rows[i]);
+            rows[kept++] = rows[i];
+        }
+    for (int i = 0; i < kept; i++)
+        offer(p, first + rows[i], score_of(t, q->given, q->offset, first + rows[i]));
+}
+
+typedef struct {
+    class c;
+    top best;
+} asked;
+
+static void by_codes(
+    const table *t, const uint8_t *mask, float z, asked *a, int64_t n) {
+    for (int64_t first = 0; first < t->used; first += TILE)
+        for (int64_t i = 0; i < n; i++)
+            if (a[i].c.plain)
+                all_rows(t, a[i].c.queries, mask, first,
+                    first + TILE < t->used ? first + TILE : t->used, &a[i].best);
+            else
+                tile(t, &a[i].c, mask, first, z, &a[i].best);
+}
+
+/* The k best rows at or above `minimum` of each of n queries, in no order, in
+ * slots[i * k] and scores[i * k]; counts[i] of them. -1: no memory. mask and offsets
+ * may be NULL; all: score every row. */
+int64_t meridian_search(const table *t, const float *vectors, const float *offsets,
+    const uint8_t *mask, int64_t n, int64_t k, float minimum, float z, int64_t all,
+    int64_t *counts, int64_t *slots, float *scores) {
+    query *queries = queries_make(t, vectors, offsets, n);
+    asked *a = malloc((size_t)n * sizeof(asked));
+    if (!queries || !a) {
+        queries_free(queries), free(a);
+        return -1;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        int64_t own = queries[i].number;
+        if (all || !t->coded)
+            a[i].c = (class){.queries = queries + i, .count = 1, .plain = 1};
+        else
+            class_make(t, queries + i, 1, &a[i].c);
+        if (!a[i].c.plain)
+            class_signs(t, &a[i].c);
+        a[i].best = (top){.k = k, .minimum = minimum, .slots = slots + own * k,
+            .scores = scores + own * k};
+    }
+    by_codes(t, mask, z, a, n);
+    for (int64_t i = 0; i < n; i++)
+        counts[queries[i].number] = a[i].best.kept;
+    queries_free(queries), free(a);
+    return 0;
+}

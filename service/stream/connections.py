@@ -1,0 +1,67 @@
+"""The open connections of an instance."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+from service.access.caller import Caller
+from service.access.context import Context
+from service.stream.standing import Stream
+
+
+class Connected(Protocol):
+    """What is known of a connection here."""
+
+    streams: dict[str, Stream]
+    context: Context
+
+    def go_away(self, reason: str) -> None:
+        """Tells the client to resume elsewhere."""
+        ...
+
+    def hold(self, *, held: bool) -> None:
+        """Stops its streams, or lets them go on."""
+        ...
+
+
+class Connections:
+    """Counted in and out; told to go when the instance ends."""
+
+    def __init__(self) -> None:
+        self._open: set[Connected] = set()
+        self.draining = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connected]:
+        return iter(list(self._open))
+
+    @property
+    def streams(self) -> int:
+        """Standing queries on all of them."""
+        return sum(len(c.streams) for c in self._open)
+
+    def of(self, caller: Caller) -> int:
+        """Standing queries of a tenant here."""
+        tenant = caller.tenant
+        mine = (c for c in self._open if c.context.caller.tenant == tenant)
+        return sum(len(c.streams) for c in mine)
+
+    def add(self, connection: Connected) -> None:
+        """Counts a connection in."""
+        self._open.add(connection)
+
+    def remove(self, connection: Connected) -> None:
+        """Counts a connection out."""
+        self._open.discard(connection)
+
+    async def drain(self) -> None:
+        """Tells every client to go elsewhere and waits until they were told."""
+        self.draining = True
+        for connection in self:
+            connection.go_away("draining")
+        until = time.monotonic() + 2
+        while self._open and time.monotonic() < until:
+            await asyncio.sleep(0.05)

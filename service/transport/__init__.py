@@ -1,0 +1,1 @@
+"""How the operations are asked: HTTP, WebSocket, server-sent events, gRPC, push."""
