@@ -36,6 +36,8 @@ class ServiceShape:
     """SHA-256 of the root key; left out: there is none."""
     collector: str | None = None
     """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
+    trace_share: float | None = None
+    """Writes and requests whose spans are kept, of all; left out: none."""
 
 
 def environment(values: Mapping[str, pulumi.Input[str]]) -> list[Block]:

@@ -39,6 +39,9 @@ that holds the second also deletes instances."""
 
 METRICS = {"metrics": "roles/monitoring.metricWriter"}
 """What a collector beside the service needs."""
+TRACES = {"traces": "roles/telemetry.tracesWriter"}
+TRACE_APIS = ("cloudtrace", "telemetry")
+"""Spans come in by the second and are kept by the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class FoundationArgs:
     """Whether the accounts write metrics themselves, by a sidecar."""
     image: ServiceImageArgs
     """Registry and digest of the service."""
+    traces: bool | None = None
+    """Whether the accounts write spans; left out: they do not."""
     other_projects: Sequence[str] | None = None
     """Projects of cells and edge, where they are not this one; their APIs are on."""
     further_apis: Sequence[str] | None = None
@@ -98,7 +103,8 @@ class Foundation(Component):
     ) -> None:
         super().__init__("meridian:index:Foundation", name, opts)
         args = coerce(FoundationArgs, args)
-        wanted = sorted({*APIS, *(args.further_apis or ())})
+        traced = TRACE_APIS if args.traces else ()
+        wanted = sorted({*APIS, *traced, *(args.further_apis or ())})
         apis = [self._api(api) for api in wanted]
         others = [
             self._api(api, project)
@@ -178,6 +184,7 @@ class Foundation(Component):
                     "sql-client": "roles/cloudsql.client",
                     "sql-login": "roles/cloudsql.instanceUser",
                     **(METRICS if args.metrics else {}),
+                    **(TRACES if args.traces else {}),
                 },
             ),
             self.child(),

@@ -162,6 +162,8 @@ class RegionalCell(Component):
         }
         if args.shape.root_key_sha256 is not None:
             values["MERIDIAN_ROOT_KEY_SHA256"] = args.shape.root_key_sha256
+        if args.shape.trace_share is not None:
+            values["MERIDIAN_TRACE_SHARE"] = f"{args.shape.trace_share:g}"
         if args.inbox.origin is not None:
             values["PUBSUB_SUBSCRIPTION_REPAIRS"] = inbox.repairs
         return values

@@ -91,12 +91,18 @@ def _trouble(regions: Sequence[str]) -> dict[str, str]:
         if region is None:
             found[name] = "is not there"
         elif region["serving"] and not region["ready"]:
-            found[name] = "does not answer through its front door"
+            found[name] = _unanswered(name, region["served_by"])
         elif not region["instances"]:
             found[name] = "has no instance that is ready"
         elif region["degraded"]:
             found[name] = "; ".join(map(str, region["degraded"]))
     return found
+
+
+def _unanswered(name: str, other: str | None) -> str:
+    if other and other != name:
+        return f"is left out by its front door: {other} answers in its place"
+    return "does not answer through its front door"
 
 
 def _text(trouble: Json) -> str:

@@ -1,4 +1,4 @@
-"""Google's APIs as this service uses them: token, Pub/Sub, Memorystore AUTH."""
+"""Google's APIs as this service uses them: token, Pub/Sub, Memorystore AUTH, traces."""
 
 import asyncio
 import base64
@@ -14,6 +14,7 @@ from service.settings import Settings
 PULL_MOST = 100
 """Messages of one pull."""
 _PUBSUB = "pubsub.googleapis.com"
+_TELEMETRY = "telemetry.googleapis.com"
 _REDIS = "redis.googleapis.com"
 _TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
 
@@ -102,20 +103,36 @@ class Google:
         path = f"/v1/{subscription}:acknowledge"
         await self._call("POST", _PUBSUB, path, {"ackIds": ack_ids}, 10)
 
+    async def write_traces(self, data: bytes) -> None:
+        """Sends an `ExportTraceServiceRequest`; raises one of `UNREACHABLE`."""
+        kind = "application/x-protobuf"
+        await self._send("POST", _TELEMETRY, "/v1/traces", data, 10, kind)
+
     async def _call(
         self, method: str, api: str, path: str, body: Any, seconds: float
     ) -> Any:
-        headers = {"Content-Type": "application/json"}
+        data = None if body is None else orjson.dumps(body)
+        return orjson.loads(await self._send(method, api, path, data, seconds) or b"{}")
+
+    async def _send(
+        self,
+        method: str,
+        api: str,
+        path: str,
+        data: bytes | None,
+        seconds: float,
+        kind: str = "application/json",
+    ) -> bytes:
+        headers = {"Content-Type": kind}
         token = await self.token()
         if token:
             headers["Authorization"] = f"Bearer {token}"
         url = self._settings.google_api.replace("{api}", api) + path
-        data = None if body is None else orjson.dumps(body)
         timeout = aiohttp.ClientTimeout(total=seconds)
         async with self._http().request(
             method, url, data=data, headers=headers, timeout=timeout
         ) as answer:
-            return orjson.loads(await self._read(answer) or b"{}")
+            return await self._read(answer)
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         data = await answer.read()

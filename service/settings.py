@@ -59,6 +59,8 @@ class Settings:
     """JSON list of OIDC issuers."""
     rates: dict[str, dict[str, Rate]]
     """By tier and group; what is not named is not limited."""
+    trace_share: float
+    """Share of changes and requests whose spans are kept, 0 to 1."""
     google_api: str
     """Pattern of Google's addresses; `{api}` stands for the API's host."""
     metadata_host: str
@@ -115,6 +117,7 @@ class Settings:
             proxies=read_networks(environ.get("MERIDIAN_PROXIES", "")),
             issuers=environ.get("MERIDIAN_ISSUERS", ""),
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
+            trace_share=_share(environ.get("MERIDIAN_TRACE_SHARE", "0")),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
             metadata_host=environ.get("GCE_METADATA_HOST", ""),
         )
@@ -132,6 +135,16 @@ def _rates(text: str) -> dict[str, dict[str, Rate]]:
             f"MERIDIAN_RATES is not understood ({error}): send "
             '{"free": {"search": [per second, burst]}}.'
         ) from None
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SystemExit(f"MERIDIAN_TRACE_SHARE is {text!r}; allowed: 0 to 1.")
+    return share
 
 
 def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:

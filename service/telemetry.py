@@ -1,6 +1,7 @@
 """Structured logs on stdout and the metrics of a process."""
 
 import logging
+import os
 import sys
 import time
 from typing import Any
@@ -14,6 +15,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from service.tracing import Spans, current
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _FASTER = (0.00005, 0.0001, 0.00025, 0.0005, *_FAST)
 
@@ -21,6 +24,13 @@ _FASTER = (0.00005, 0.0001, 0.00025, 0.0005, *_FAST)
 def log(severity: str, message: str, **fields: Any) -> None:
     """One line of JSON that Cloud Logging reads. Callers pass no secrets."""
     record = {"severity": severity, "message": message, "time": time.time(), **fields}
+    if (request := current()) is not None:
+        project = os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+        record["logging.googleapis.com/trace"] = (
+            f"projects/{project}/traces/{request.trace.hex()}"
+        )
+        record["logging.googleapis.com/spanId"] = request.span.hex()
+        record["logging.googleapis.com/trace_sampled"] = True
     line = orjson.dumps(record, default=str).decode()
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
@@ -40,7 +50,7 @@ def route_logging() -> None:
 
 
 class Metrics:
-    """The metrics of one process; names are part of docs/architecture.md."""
+    """The metrics of one process, and its spans; names: docs/architecture.md."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -48,6 +58,10 @@ class Metrics:
         self._changes(self.registry)
         self._scores(self.registry)
         self._state(self.registry)
+        counted = Counter(
+            "meridian_spans", "Spans.", ("outcome",), registry=self.registry
+        )
+        self.spans = Spans(counted)
 
     def _asked(self, r: CollectorRegistry) -> None:
         self.http_requests = Counter(

@@ -248,7 +248,7 @@ class Collector(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class TelemetrySettings:
-    """How metrics reach the dashboards."""
+    """How metrics reach the dashboards, and of what spans are kept."""
 
     collector: Collector
     """`platform` scrapes by itself; on Cloud Run a `sidecar` is needed."""
@@ -258,6 +258,8 @@ class TelemetrySettings:
         hint="an image reference by digest",
     )
     """Image of the sidecar: Google's collector for Managed Prometheus."""
+    trace_share: float = setting(default=0.0, minimum=0, maximum=1, unit="share")
+    """Writes and requests whose spans are kept, of all; the bill leaves them out."""
 
 
 @dataclass(frozen=True, kw_only=True)

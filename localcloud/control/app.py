@@ -24,6 +24,7 @@ from localcloud.control.rest import Rest
 from localcloud.control.secrets import Secrets
 from localcloud.control.status import Status
 from localcloud.control.store import Row, Store
+from localcloud.control.traces import Traces
 from localcloud.realise.envoy import TYPES as FRONT_TYPES
 from localcloud.realise.envoy import Envoy
 from localcloud.realise.prometheus import ALERT, Prometheus
@@ -67,6 +68,7 @@ class ControlPlane:
             world, root, self.store, self.status, self.feed, self.faults, self.envoy
         )
         self.secrets = Secrets(self.store, self.keys)
+        self.traces = Traces()
         self.objects = Objects(self.store, world.folder("objects"))
         self.stopping = asyncio.Event()
         self.leaving = asyncio.Event()
@@ -106,6 +108,7 @@ class ControlPlane:
                 *metadata_routes(self.keys),
                 *self.secrets.routes(),
                 *self.objects.routes(),
+                *self.traces.routes(),
                 web.get(
                     "/redis.googleapis.com/v1/{instance:projects/.+/instances/[^/]+}"
                     "/authString",

@@ -101,6 +101,40 @@ def logs(
 
 
 @group.command()
+def trace(
+    which: Annotated[
+        str | None,
+        typer.Argument(help="Trace id, or event id of a write; without it the newest."),
+    ] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="The newest traces, requests too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Follow a write through the regions: when each step began, how long it took.
+
+    `telemetry.trace_share` of all writes and requests is kept, in this world all.
+    """
+    from ops import traces
+
+    if listed and which is not None:
+        raise CommandError("--list shows all: leave the trace out", BAD_INPUT)
+    if listed:
+        found = traces.newest(None)
+        if as_json:
+            show({"traces": found})
+        else:
+            console().print(traces.listed(found))
+        return
+    one = traces.one(which)
+    if as_json:
+        show(one)
+        return
+    print(traces.title(one) + "\n")
+    console().print(traces.waterfall(one))
+
+
+@group.command()
 def fail(
     kind: Annotated[
         str,

@@ -2,10 +2,11 @@
 
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.access.caller import Caller
 from service.contract import ServiceError
+from service.tracing import Place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +17,8 @@ class Context:
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     deadline: float | None = None
     """Monotonic seconds after which an answer is of no use."""
+    parent: Place | None = None
+    """The caller's span."""
 
     def left(self, default: float) -> float:
         """Seconds that remain; raises ServiceError `deadline_exceeded` at none."""
@@ -36,6 +39,4 @@ class Context:
         deadline = time.monotonic() + milliseconds / 1000
         if self.deadline is not None:
             deadline = min(deadline, self.deadline)
-        return Context(
-            caller=self.caller, request_id=self.request_id, deadline=deadline
-        )
+        return replace(self, deadline=deadline)

@@ -77,38 +77,45 @@ class Api:
 
         `given` is the request as plain JSON, vectors may be bytes.
         """
-        try:
-            access = self.instance.access
-            await access.admit(context.caller, operation, _cost(given))
-            request = parse(operation.request, given)
-            context.left(0)
-            return await self._handlers[operation.name](context, request)
-        except ServiceError:
-            raise
-        except _DATABASE_AWAY as error:
-            log(
-                "WARNING",
-                "database away",
-                request_id=context.request_id,
-                error=type(error).__name__,
-            )
-            raise ServiceError(
-                "unavailable",
-                "This region's database is away: try another region.",
-                elsewhere=True,
-            ) from None
-        except Exception as error:  # a fault is answered, logged and counted
-            log(
-                "ERROR",
-                "request failed",
-                request_id=context.request_id,
-                operation=operation.name,
-                error=type(error).__name__,
-                at=_place(error),
-            )
-            raise ServiceError(
-                "internal", "The request failed; its id is logged."
-            ) from None
+        spans = self.instance.metrics.spans
+        with spans.request(operation.name, context.parent):
+            try:
+                return await self._run(operation, given, context)
+            except ServiceError:
+                raise
+            except _DATABASE_AWAY as error:
+                log(
+                    "WARNING",
+                    "database away",
+                    request_id=context.request_id,
+                    error=type(error).__name__,
+                )
+                raise ServiceError(
+                    "unavailable",
+                    "This region's database is away: try another region.",
+                    elsewhere=True,
+                ) from None
+            except Exception as error:  # a fault is answered, logged and counted
+                log(
+                    "ERROR",
+                    "request failed",
+                    request_id=context.request_id,
+                    operation=operation.name,
+                    error=type(error).__name__,
+                    at=_place(error),
+                )
+                raise ServiceError(
+                    "internal", "The request failed; its id is logged."
+                ) from None
+
+    async def _run(
+        self, operation: Operation, given: Any, context: Context
+    ) -> dict[str, Any]:
+        access = self.instance.access
+        await access.admit(context.caller, operation, _cost(given))
+        request = parse(operation.request, given)
+        context.left(0)
+        return await self._handlers[operation.name](context, request)
 
     async def _embed(self, context: Context, request: Embed) -> dict[str, Any]:
         """Vectors of sentences."""

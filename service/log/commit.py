@@ -13,6 +13,7 @@ from service.log.change import TENANT, Position, lane_of
 from service.log.database import GONE, TokenSource, connect
 from service.settings import Settings
 from service.telemetry import Metrics, log
+from service.tracing import Place, current
 
 MOST = 100
 """Changes of one batch."""
@@ -61,6 +62,8 @@ class Pending:
     if_version: int | None = None
     """Stored only while the item has this version; 0: while it is not there."""
     lane: int = -1
+    request: Place | None = field(default_factory=current)
+    """The traced request that it came with."""
 
     def __post_init__(self) -> None:
         self.lane = lane_of(self.tenant, self.collection)
@@ -188,7 +191,7 @@ class Committer:
         log("WARNING", "primary unavailable", reason=reason, hub=self._settings.hub)
 
     async def _attempt(self, batch: list[Pending]) -> None:
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.time_ns()
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(
                 self._settings, self._settings.database_primary, self._token
@@ -206,7 +209,25 @@ class Committer:
                 continue
             position = Position(epoch, seq)
             pending.resolve(Committed(pending.lane, position, at, committed, repeated))
+            if not repeated:
+                self._trace(pending, position, began, len(batch))
         self._ring.set()
+
+    def _trace(
+        self, pending: Pending, position: Position, began: int, batch: int
+    ) -> None:
+        spans, now = self._metrics.spans, time.time_ns()
+        where: dict[str, str | int] = {
+            "meridian.origin": self._settings.hub,
+            "meridian.lane": pending.lane,
+            "meridian.epoch": position.epoch,
+            "meridian.seq": position.seq,
+            "meridian.op": pending.op,
+        }
+        received = pending.written * 1_000_000
+        spans.written(pending.event_id, pending.request, received, now, where)
+        attributes: dict[str, str | int] = {"meridian.batch": batch}
+        spans.change("commit", [pending.event_id], began, now, attributes)
 
     def _arguments(self, batch: list[Pending]) -> list[object]:
         return [

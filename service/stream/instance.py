@@ -64,6 +64,7 @@ class Instance:
             # Not kept: the plan counts two connections to a primary, the committer's.
             primary = await pool(settings, address, google.token, most=1, idle=1.0)
         metrics = Metrics()
+        metrics.spans.begin(settings)
         committer = Committer(settings, google.token, metrics)
         reader = Reader(local)
         access = await Admission.open(settings, google, reader, committer, metrics)
@@ -77,6 +78,7 @@ class Instance:
         await self.access.close()
         self.reader.pool.terminate()
         self.primary_reader.pool.terminate()
+        await self.metrics.spans.send(self.google)
         await self.google.close()
 
     @property

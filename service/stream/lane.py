@@ -111,8 +111,9 @@ class Lane:
             self._take(origin, sequencer, ready)
 
     def _take(self, origin: str, sequencer: Sequencer, ready: list[Change]) -> None:
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.time_ns()
         hits = self._match(ready)
+        matched = time.time_ns()
         self.recent[origin].extend(ready)
         for change in ready:
             found = hits.get(change.position)
@@ -122,6 +123,9 @@ class Lane:
             if change.op in ("collection", "drop"):
                 self._redefined(change)
             if found and not repeated:
+                told = {"meridian.streams": len(found)}
+                spans = self._metrics.spans
+                spans.change("match", (change.event_id,), began, matched, told)
                 self._tell(found, change)
         self._moved.set()
         self._metrics.match_seconds.observe(time.perf_counter() - started)

@@ -118,6 +118,7 @@ async def run(
         asyncio.create_task(instance.lanes.expire()),
         asyncio.create_task(instance.access.run()),
         asyncio.create_task(watch_over(instance, connections)),
+        asyncio.create_task(instance.metrics.spans.run(instance.google)),
     ]
     log("INFO", "instance starts", region=settings.region, kernel=kernel.name)
 

@@ -23,6 +23,7 @@ from service.stream.standing import Positions, Stream
 from service.stream.starting import Starting
 from service.stream.token import write_token
 from service.telemetry import log
+from service.tracing import PRODUCER
 
 CREDIT_BYTES = 256 * 1024
 """Queued bytes from which on a connection's streams stop advancing."""
@@ -53,6 +54,8 @@ class Session:
         self._learner = Learner(instance)
         self._outbox: deque[bytes] = deque()
         self._queued = 0
+        self._traced: deque[tuple[bytes, str, int]] = deque()
+        """Queued matches of changes whose spans are kept: message, event id, since."""
         self._wake = asyncio.Event()
         self.closing = False
 
@@ -85,6 +88,8 @@ class Session:
                 data = self._outbox.popleft()
                 yield data
                 self._queued -= len(data)
+                if self._traced and self._traced[0][0] is data:
+                    self._notified()
             if self.closing:
                 return
             self._wake.clear()
@@ -130,6 +135,14 @@ class Session:
         metrics.notifications.labels(change.region).inc()
         metrics.notify_seconds.observe(max(0.0, now - change.committed) / 1000)
         self._recent.add(stream, change, score, now - change.committed)
+        if metrics.spans.root(change.event_id) is not None:
+            since = time.time_ns()
+            self._traced.append((self._outbox[-1], change.event_id, since))
+
+    def _notified(self) -> None:
+        _, event_id, since = self._traced.popleft()
+        spans = self.instance.metrics.spans
+        spans.change("notify", (event_id,), since, time.time_ns(), {}, PRODUCER)
 
     def ended(self, stream: Stream, reason: str) -> None:
         """Its collection is gone."""

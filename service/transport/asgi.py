@@ -23,6 +23,7 @@ from service.transport.http import (
     Send,
     decoded,
     id_of,
+    parent_of,
     refusal_headers,
 )
 from service.transport.push import push
@@ -139,7 +140,8 @@ class App:
     async def _push(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller, extra = await self._instance.access.identify(scope)
         given = decoded(await self._http.body(scope, receive))
-        answer = await push(self._api, given, Context(caller=caller))
+        context = Context(caller=caller, parent=parent_of(scope))
+        answer = await push(self._api, given, context)
         await self._http.answer(send, 200, orjson.dumps(answer), id_of(scope), extra)
 
     async def _published(self, scope: Scope, receive: Receive, send: Send) -> None:

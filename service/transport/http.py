@@ -13,6 +13,7 @@ from service.access.gate import CHALLENGE
 from service.api.dispatch import Api
 from service.contract import ServiceError, error_body
 from service.telemetry import log
+from service.tracing import Place, read_parent
 from service.transport.routes import Routes
 
 Scope = dict[str, Any]
@@ -46,7 +47,10 @@ class Http:
             label = route.operation.name
             caller, extra = await self._instance.access.identify(scope)
             context = Context(
-                caller=caller, request_id=request_id, deadline=deadline_of(scope)
+                caller=caller,
+                request_id=request_id,
+                deadline=deadline_of(scope),
+                parent=parent_of(scope),
             )
             given: Any = {}
             if scope["method"] in _BODIES:
@@ -167,6 +171,14 @@ def deadline_of(scope: Scope) -> float | None:
                     "x-meridian-timeout-ms is no number of milliseconds.",
                 )
             return time.monotonic() + int(value) / 1000
+    return None
+
+
+def parent_of(scope: Scope) -> Place | None:
+    """The caller's span, by `traceparent`."""
+    for key, value in scope["headers"]:
+        if key == b"traceparent":
+            return read_parent(value.decode("latin-1"))
     return None
 
 

@@ -27,6 +27,7 @@ from service.contract.proto import (
 from service.stream.admin import Recent
 from service.stream.connections import Connections
 from service.stream.session import Session
+from service.tracing import read_parent
 from service.transport.connection import run
 
 CODES = {status: grpc.StatusCode[name] for status, name in GRPC.items()}
@@ -83,7 +84,10 @@ class Rpc:
         named = dict(headers).get(b"x-request-id", b"").decode("latin-1")
         sound = 8 <= len(named) <= 128 and named.isascii() and named.isprintable()
         request_id = named if sound else uuid.uuid4().hex
-        return Context(caller=caller, request_id=request_id, deadline=deadline)
+        parent = read_parent(dict(headers).get(b"traceparent", b"").decode("latin-1"))
+        return Context(
+            caller=caller, request_id=request_id, deadline=deadline, parent=parent
+        )
 
     async def _session(self, call: Any) -> Session:
         context = await self._context(call)

@@ -32,6 +32,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     """One worker from start to SIGTERM."""
     google = Google(settings)
     metrics = Metrics()
+    metrics.spans.begin(settings)
     database = await pool(settings, settings.database_local, google.token)
     await _wait_for_schema(settings, google, database)
     reader = Reader(database)
@@ -39,7 +40,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     feeder = Feeder(client, reader)
     apply = Applier(database).apply if settings.is_hub else None
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
-    work = [feeder.run(), inbox.run(), inbox.repair()]
+    work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
     if settings.is_hub:
         relay = Relay(settings, google, reader, feeder, metrics)
         work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
@@ -53,6 +54,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         await _until_signal()
         for task in tasks:
             task.cancel()
+    await metrics.spans.send(google)
     await client.aclose()
     database.terminate()
     await google.close()

@@ -14,6 +14,7 @@ from service.log.database import GONE, connect
 from service.log.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics, log
+from service.tracing import PRODUCER
 from service.worker.feeder import Feeder
 
 _POLL = 0.25
@@ -89,7 +90,12 @@ class Relay:
 
     async def _publish(self, groups: list[list[Change]]) -> None:
         messages = [(encode(group), _attributes(group)) for group in groups]
+        began = time.time_ns()
         await self._google.publish(self._settings.topic_changes, messages)
+        ids = (c.event_id for group in groups for c in group)
+        sizes = {"meridian.messages": len(messages)}
+        spans = self._metrics.spans
+        spans.change("publish", ids, began, time.time_ns(), sizes, PRODUCER)
 
     async def _load_marks(self) -> None:
         rows = await self._reader.pool.fetch(

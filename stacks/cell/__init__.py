@@ -78,6 +78,7 @@ def _shape(world: World, region: RegionPlan) -> ServiceShape:
         access=service.access,
         root_key_sha256=service.root_key_sha256,
         collector=world.catalogue.telemetry.image,
+        trace_share=world.catalogue.telemetry.trace_share or None,
     )
 
 

@@ -24,6 +24,7 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
             hubs=world.plan.hubs,
             dead_letter_seconds=7 * 86_400,
             metrics=catalogue.telemetry.image is not None,
+            traces=catalogue.telemetry.trace_share > 0,
             image=ServiceImageArgs(
                 repository=image.repository,
                 location=image.location,

@@ -1,5 +1,7 @@
 """A small Pub/Sub broker over HTTP, for tests: topics, filters, leases, long pulls.
 
+Traces go to the local cloud's own receiver.
+
 `python -m tests.service.broker FILE` reads {"topics": {T: {S: origin-or-null}}} and
 prints the port. Messages live in memory; `POST /drop` {"count": n} loses the next n
 deliveries, `POST /twice` {"count": n} doubles them: what Pub/Sub may do.
@@ -14,6 +16,8 @@ from collections import deque
 from pathlib import Path
 
 from aiohttp import web
+
+from localcloud.control.traces import Traces
 
 WAIT = 20.0
 LEASE = 10.0
@@ -94,6 +98,10 @@ def application(topics: dict[str, dict[str, str | None]]) -> web.Application:
     app = web.Application(client_max_size=2**26)
     app.router.add_post("/drop", fault)
     app.router.add_post("/twice", fault)
+    traces = Traces()
+    app.router.add_post("/v1/traces", traces.take)
+    app.router.add_get("/traces", traces.listed)
+    app.router.add_get("/traces/{id}", traces.one)
     app.router.add_post("/v1/{tail:.*}", call)
     return app
 

@@ -249,6 +249,7 @@ class Region:
                 f"projects/test/subscriptions/r-{self.name}" if self.is_hub else ""
             ),
             "SERVICE_LIMITS": json.dumps(self.world.limits),
+            "MERIDIAN_TRACE_SHARE": "1",
             "MERIDIAN_GOOGLE_API": f"http://127.0.0.1:{self.world.broker_port}",
             "HOST": "127.0.0.1",
             "PATH": os.environ["PATH"],
