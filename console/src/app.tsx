@@ -10,6 +10,7 @@ import { RegionPanel } from "./region/panel";
 import { RegionTable } from "./region/table";
 import { SaySection } from "./say/section";
 import { useStore } from "./store";
+import { TraceSection } from "./trace/section";
 import { clock } from "./format";
 
 export function App(): JSX.Element {
@@ -31,6 +32,7 @@ export function App(): JSX.Element {
             <FeedSection />
           </div>
         </div>
+        <TraceSection />
         <DashboardSection />
         <DeclaredSection />
       </main>

@@ -7,6 +7,7 @@ import "./styles/world.css";
 import "./styles/map.css";
 import "./styles/rail.css";
 import "./styles/board.css";
+import "./styles/trace.css";
 
 const root = document.getElementById("root");
 if (root) {

@@ -211,3 +211,32 @@ export type WatchMessage =
   | { type: "error"; stream: string | null; error: ServiceError }
   | { type: "goaway"; reason: string }
   | { type: "heartbeat" | "gap" | "dropped" };
+
+/** One step of a trace; times in milliseconds, `began` since 1970. */
+export interface Span {
+  id: string;
+  parent: string;
+  name: string;
+  service: string;
+  region: string;
+  began: number;
+  ms: number;
+  failed: boolean;
+}
+
+export interface TraceSummary {
+  id: string;
+  name: string;
+  region: string;
+  began: number;
+  ms: number;
+  regions: string[];
+}
+
+export interface Traces {
+  traces: TraceSummary[];
+}
+
+export interface Trace extends TraceSummary {
+  spans: Span[];
+}

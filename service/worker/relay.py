@@ -83,10 +83,17 @@ class Relay:
         }
         await asyncio.gather(
             self._publish(list(by_lane.values())),
-            *(self._feeder.feed(group) for group in by_lane.values()),
+            *(self._feed(group) for group in by_lane.values()),
         )
         self._marks |= {lane: g[-1].position for lane, g in by_lane.items()}
         return any(len(group) == _BATCH for group in by_lane.values())
+
+    async def _feed(self, changes: list[Change]) -> None:
+        began = time.time_ns()
+        await self._feeder.feed(changes)
+        ids = (c.event_id for c in changes)
+        batch = {"meridian.batch": len(changes)}
+        self._metrics.spans.change("feed", ids, began, time.time_ns(), batch)
 
     async def _publish(self, groups: list[list[Change]]) -> None:
         messages = [(encode(group), _attributes(group)) for group in groups]

@@ -240,6 +240,9 @@ def test_iam_grants_are_these_and_no_more(prod: list[Registration]) -> None:
         for who in (stream, worker)
     }
     expected |= {
+        ("IAMMember", "roles/telemetry.tracesWriter", who) for who in (stream, worker)
+    }
+    expected |= {
         ("TopicIAMMember", "roles/pubsub.publisher", stream),
         ("TopicIAMMember", "roles/pubsub.publisher", worker),
         ("TopicIAMMember", "roles/pubsub.publisher", agent),

@@ -95,6 +95,35 @@ def a_match(**changes: Any) -> Json:
     } | changes
 
 
+def a_span(name: str, region: str, after: float, ms: float) -> Json:
+    return {
+        "id": f"{name}-{region}",
+        "parent": "" if name == "write" else "write",
+        "name": name,
+        "service": "meridian-worker",
+        "region": region,
+        "began": 1_800_000_000_000.0 + after,
+        "ms": ms,
+        "failed": False,
+    }
+
+
+def a_trace(id_: str, written_in: str, heard_in: list[str]) -> Json:
+    spans = [a_span("write", written_in, 0, 8), a_span("commit", written_in, 1, 6)]
+    for index, name in enumerate(heard_in):
+        spans.append(a_span("feed", name, 20.0 + index, 2))
+    spans.append(a_span("notify", heard_in[-1], 38, 2))
+    return {
+        "id": id_,
+        "name": "write",
+        "region": written_in,
+        "began": 1_800_000_000_000.0,
+        "ms": 40.0,
+        "regions": sorted({span["region"] for span in spans}),
+        "spans": spans,
+    }
+
+
 class Control:
     """Serves the bundle and `/console/*`; a test changes what it says."""
 
@@ -105,6 +134,10 @@ class Control:
         self.posted: list[tuple[str, Json]] = []
         self.refusal: Json | None = None
         self.away = False
+        self.traces = [
+            a_trace("a" * 32, "us-central1", ["europe-west1", "asia-northeast1"]),
+            a_trace("b" * 32, "asia-northeast1", ["us-central1"]),
+        ]
         self._events: set[asyncio.Queue[bytes]] = set()
         self._watches: dict[web.WebSocketResponse, tuple[str, Json]] = {}
         self._loop = asyncio.new_event_loop()
@@ -154,6 +187,8 @@ class Control:
                 web.get("/console/alerts", self._get(lambda: ALERTS)),
                 web.get("/console/declared", self._get(lambda: DECLARED)),
                 web.get("/console/query", self._query),
+                web.get("/console/traces", self._get(self._traces)),
+                web.get("/console/traces/{id}", self._trace),
                 web.post("/console/faults", self._fail),
                 web.get("/console/region/{region}/v1/watch", self._watch),
                 web.post("/console/region/{region}/{path:.*}", self._write),
@@ -188,6 +223,13 @@ class Control:
         names = [region["name"] for region in self.regions]
         rest = {"faults": self.faults, "at": time.time()}
         return {"regions": self.regions, "parts": parts(names), **rest}
+
+    def _traces(self) -> Json:
+        return {"traces": self.traces}
+
+    async def _trace(self, request: web.Request) -> web.Response:
+        wanted = request.match_info["id"]
+        return web.json_response(next(t for t in self.traces if t["id"] == wanted))
 
     def _dashboards(self) -> Json:
         plan = make_plan(load("local"))

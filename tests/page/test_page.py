@@ -179,6 +179,33 @@ def test_the_dashboard_draws_its_tiles_and_says_where_there_is_no_data(visit, co
     expect(holes).to_contain_text("No data in the last ten minutes.")
 
 
+def test_a_write_is_drawn_on_its_way_and_an_older_one_can_be_chosen(visit, control):
+    page = visit(wait=".waterfall [role=row]")
+    rows = page.locator(".waterfall [role=row]")
+    names = [row.locator(".where").inner_text() for row in rows.all()]
+    took = [row.locator(".took").inner_text() for row in rows.all()]
+    assert names == ["Iowa", "Belgium", "Tokyo"]
+    assert took == ["8.0 ms", "22 ms", "40 ms"]
+    lane = rows.nth(2).locator(".lane").bounding_box()
+    feed = rows.nth(2).locator(".step-feed").bounding_box()
+    # Begins 21 of 40 ms after the write and takes 2.
+    assert abs((feed["x"] - lane["x"]) / lane["width"] - 21 / 40) < 0.01
+    assert abs(feed["width"] / lane["width"] - 2 / 40) < 0.01
+    page.get_by_role("button", name="Tokyo 2 regions").click()
+    page.wait_for_selector(".waterfall[aria-label$=Tokyo]")
+    assert [row.locator(".where").inner_text() for row in rows.all()] == [
+        "Tokyo",
+        "Iowa",
+    ]
+
+
+def test_before_the_first_write_nothing_is_drawn(visit, control):
+    control.traces = []
+    page = visit()
+    page.wait_for_selector(".trace .empty")
+    assert page.locator(".waterfall").count() == 0
+
+
 def test_what_is_declared_and_not_run_is_listed(visit, control):
     page = visit()
     kept = page.locator(".lists > div", has_text="Declared, not run")

@@ -13,6 +13,7 @@ DISTRIBUTION = {
     "google": "protobuf",
     "grpc": "grpcio",
     "jwt": "pyjwt",
+    "opentelemetry": "opentelemetry-proto",
     "prometheus_client": "prometheus-client",
 }
 # Read as data, by find_spec: no import statement names it.

@@ -115,6 +115,23 @@ def test_a_typed_sentence_is_heard(clone: Clone) -> None:
     assert answer["matches"] >= 1
     assert answer["lost"] == answer["invented"] == 0
 
+    def told() -> bool:
+        spans = clone.json("trace")["spans"]
+        return {"commit", "publish", "feed", "match", "notify"} <= {
+            span["name"] for span in spans
+        }
+
+    # Spans are sent once a second.
+    clone.wait(told, 15)
+    one = clone.json("trace")
+    assert one["name"] == "write" and len(one["regions"]) == REGIONS
+    lines = clone.run("trace", one["id"]).stdout.splitlines()
+    assert one["id"] in lines[0]
+    assert len(lines) == 3 + len(one["spans"])
+    assert one["id"] in clone.run("trace", "--list").stdout
+    missing = clone.run("trace", "no-such-event", code=2).stderr
+    assert "telemetry.trace_share" in missing
+
 
 def test_a_dead_control_plane_comes_back_and_adopts_all(clone: Clone) -> None:
     before = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
