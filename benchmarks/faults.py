@@ -1,10 +1,14 @@
 """Faults under a writer: what is lost, what is doubled, and how long answers stay away.
 
-    python -m benchmarks.faults --rounds 10 [--kind service|database|region]
+    python -m benchmarks.faults --rounds 15 [--kind service|worker|database|cache|...]
 
 Against the running world: a writer at 50 writes a second through one region's front
 door, watchers of every write in four regions. Each round breaks something for real
-(SIGKILL) and compares every acknowledged write with what each watcher was told.
+and compares every acknowledged write with what each watcher was told. SIGKILL ends a
+service process, a worker (relay, applier, feeder), the hub's primary, Redis (which
+keeps nothing: it comes back empty), the control plane with the broker in it, or all of
+a region for six seconds; `frozen` stops a service process for six (SIGSTOP). Each
+round reads from the primary that what it acknowledges is on its disk.
 Exit 1 on any loss.
 """
 
@@ -13,6 +17,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import re
+import signal
 import statistics
 import sys
 import time
@@ -21,8 +28,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import asyncpg
 import numpy as np
 
+from localcloud.control.identity import Keys
+from localcloud.realise.sql import ADMIN, PORT
 from ops import world
 from service.client import Client, Query
 
@@ -34,7 +44,17 @@ RATE = 50.0
 BEFORE_SECONDS = 2.0
 AFTER_SECONDS = 4.0
 SETTLE_SECONDS = 60.0
-HOLD_SECONDS = {"service": 0.0, "database": 0.0, "region": 6.0}
+HOLD_SECONDS = {
+    "service": 0.0,
+    "worker": 0.0,
+    "database": 0.0,
+    "cache": 0.0,
+    "control": 0.0,
+    "frozen": 6.0,
+    "region": 6.0,
+}
+DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+CONTROL_SECONDS = 30.0
 EVERYTHING = -1.0
 """Threshold that every vector reaches."""
 
@@ -88,17 +108,60 @@ async def outage(url: str, since: float) -> float:
     return time.monotonic() - since
 
 
+async def durable() -> None:
+    """Raises unless the primary syncs what it acknowledges to its disk."""
+    home = world.world().home
+    (data,) = home.glob(f"sql/*{TARGET}*/data")
+    settings = (data / "postgresql.conf").read_text()
+    (host,) = re.findall(r"^listen_addresses = '(.+)'$", settings, re.M)
+    secret = Keys(home / "keys").password(ADMIN)
+    primary = await asyncpg.connect(
+        host=host, port=PORT, user=ADMIN, password=secret, database="postgres"
+    )
+    try:
+        found = {name: await primary.fetchval(f"SHOW {name}") for name in DURABLE}
+    finally:
+        await primary.close()
+    if set(found.values()) != {"on"}:
+        raise RuntimeError(f"acknowledged is not durable here: {found}")
+
+
+def break_it(kind: str) -> None:
+    """One fault; returns once it is done."""
+    if kind == "control":
+        _kill_control()
+        return
+    frozen = kind == "frozen"
+    fault = {
+        "kind": "service" if frozen else kind,
+        "region": TARGET,
+        "how": "freeze" if frozen else "kill",
+        "seconds": HOLD_SECONDS[kind],
+    }
+    world.call("/console/faults", fault)
+
+
+def _kill_control() -> None:
+    """The keeper starts another, which adopts what runs."""
+    file = world.world().home / "control.pid"
+    gone = file.read_text()
+    os.kill(int(gone), signal.SIGKILL)
+    deadline = time.monotonic() + CONTROL_SECONDS
+    while not (file.exists() and file.read_text() not in ("", gone) and world.alive()):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the control plane did not come back")
+        time.sleep(0.1)
+
+
 async def one(kind: str, urls: dict[str, str], heard: dict[str, Counter[str]]) -> Round:
     """One round: write, break, write on, wait until all is heard."""
     state, stop = Round(kind), asyncio.Event()
     async with Client(urls[TARGET], deadline=60) as client:
         writing = asyncio.create_task(writer(client, state, stop))
         await asyncio.sleep(BEFORE_SECONDS)
+        await durable()
         began = time.monotonic()
-        fault = {"kind": kind, "region": TARGET, "how": "kill"}
-        await asyncio.to_thread(
-            world.call, "/console/faults", {**fault, "seconds": HOLD_SECONDS[kind]}
-        )
+        await asyncio.to_thread(break_it, kind)
         state.outage = await outage(urls[TARGET], began)
         await asyncio.sleep(AFTER_SECONDS + HOLD_SECONDS[kind])
         stop.set()
@@ -199,7 +262,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--kind", choices=sorted(HOLD_SECONDS), action="append")
     given = parser.parse_args()
-    kinds = given.kind or ["service", "database", "region"]
+    kinds = given.kind or list(HOLD_SECONDS)
     answer = asyncio.run(main(kinds, given.rounds))
     print(json.dumps(answer, indent=2))
     bad = any(r["missing"] or r["doubled"] for r in answer.values())
