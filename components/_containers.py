@@ -34,6 +34,10 @@ class ServiceShape:
     """`required` (default): callers need keys; `open`: nobody is asked who he is."""
     root_key_sha256: str | None = None
     """SHA-256 of the root key; left out: there is none."""
+    rates: str | None = None
+    """JSON of rates by tier and group; left out: nothing is limited."""
+    issuers: str | None = None
+    """JSON of the OIDC issuers whose tokens are believed; left out: none."""
     collector: str | None = None
     """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
     trace_share: float | None = None

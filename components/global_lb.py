@@ -117,7 +117,8 @@ class GlobalLB(Component):
             outlier_detection=_routes.outlier_detection(
                 args.ejection_errors, args.ejection_seconds, args.ejection_percent
             ),
-            custom_request_headers=["x-meridian-client-region:{client_region}"],
+            # Written over whatever a client sends under this name.
+            custom_request_headers=[f"{names.CLIENT_ADDRESS}:{{client_ip_address}}"],
             log_config={"enable": True, "sample_rate": args.log_sample},
             opts=self.child(),
             **extra,

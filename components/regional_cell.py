@@ -147,6 +147,8 @@ class RegionalCell(Component):
             "DATABASE_PRIMARY": args.primary_endpoint or database.endpoint,
             "GOOGLE_CLOUD_PROJECT": args.project,
             "MERIDIAN_ACCESS": args.shape.access or "required",
+            # Believed: only the load balancer, which writes it, lets callers in.
+            "MERIDIAN_CLIENT_ADDRESS": names.CLIENT_ADDRESS,
             "MERIDIAN_ENVIRONMENT": args.environment,
             "MERIDIAN_HUB": args.hub,
             "MERIDIAN_HUBS": ",".join(args.hubs),
@@ -162,6 +164,10 @@ class RegionalCell(Component):
         }
         if args.shape.root_key_sha256 is not None:
             values["MERIDIAN_ROOT_KEY_SHA256"] = args.shape.root_key_sha256
+        if args.shape.rates is not None:
+            values["MERIDIAN_RATES"] = args.shape.rates
+        if args.shape.issuers is not None:
+            values["MERIDIAN_ISSUERS"] = args.shape.issuers
         if args.shape.trace_share is not None:
             values["MERIDIAN_TRACE_SHARE"] = f"{args.shape.trace_share:g}"
         if args.inbox.origin is not None:

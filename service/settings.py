@@ -53,6 +53,8 @@ class Settings:
     """`open`: nobody is asked who he is; `required`: everybody needs a key."""
     root_key_sha256: str
     """SHA-256 of the root key, empty: there is none."""
+    address_header: str
+    """Header that the load balancer writes a client's address into; empty: none."""
     proxies: tuple[Network, ...]
     """Networks whose `x-forwarded-for` is believed."""
     issuers: str
@@ -114,6 +116,7 @@ class Settings:
             revision=environ.get("K_REVISION", ""),
             access=_one_of(environ, "MERIDIAN_ACCESS", ("open", "required")),
             root_key_sha256=environ.get("MERIDIAN_ROOT_KEY_SHA256", ""),
+            address_header=environ.get("MERIDIAN_CLIENT_ADDRESS", "").lower(),
             proxies=read_networks(environ.get("MERIDIAN_PROXIES", "")),
             issuers=environ.get("MERIDIAN_ISSUERS", ""),
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),

@@ -4,6 +4,7 @@ Layout, in reading order:
 
 errors      what a bad catalogue raises: every problem with place and remedy
 settings    annotations of catalogue keys: range, unit, source
+callers     rates by tier and issuers of tokens, as the service reads them
 catalogue   the frozen records that a catalogue file is bound to
 reader      YAML with line numbers -> records; the only input and output here
 checks      rules that need more than one key (ranges, shares, partners)

@@ -26,6 +26,7 @@ from topology.blocks import (
     TelemetrySettings,
     TrafficSettings,
 )
+from topology.callers import CallerSettings
 from topology.settings import setting
 
 PREFIX = r"[a-z][a-z0-9-]{0,11}"
@@ -152,6 +153,8 @@ class Catalogue:
     """Demand."""
     service: ServiceSettings
     """Shape of an instance."""
+    callers: CallerSettings = setting(default=CallerSettings())
+    """Rates and issuers of tokens."""
     scaling: ScalingSettings = setting(default=ScalingSettings())
     """Pace of starts."""
     limits: LimitSettings

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from topology import limits
 from topology.catalogue import Catalogue
 
+CLIENT_ADDRESS = "x-meridian-client-address"
+"""Header in which the load balancer tells the service a client's address."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:

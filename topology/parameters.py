@@ -3,6 +3,7 @@
 `python -m topology.parameters` writes the page; a test holds it current.
 """
 
+import functools
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -20,8 +21,8 @@ PATH = ROOT / "docs" / "parameters.md"
 HEAD = """# Parameters of a catalogue
 
 Generated from `topology/` by `python -m topology.parameters`; a test holds it current,
-another that each key has an effect. `*` stands for a region, a tier or an event. The
-source is the limit's, or what production's catalogue says of its value.
+another that each key has an effect. `*` stands for a region, a tier, an event or an
+issuer. The source is the limit's, or what production's catalogue says of its value.
 
 | key | meaning | unit | range | default | production | source |
 | --- | --- | --- | --- | --- | --- | --- |
@@ -72,7 +73,8 @@ def concrete(catalogue: Catalogue, key: str) -> str | None:
     head, star, rest = key.partition(".*")
     if not star:
         return key
-    names: Mapping[Any, Any] = getattr(catalogue, head.split(".")[0]) or {}
+    # Up to the first name there are records alone.
+    names: Any = functools.reduce(getattr, head.split("."), catalogue) or {}
     for name, record in names.items():
         place = f"{head}.{name}{rest}"
         if is_dataclass(record) and _stated(catalogue, place):

@@ -223,12 +223,14 @@ def _routes(front: Front, client: str) -> Json:
     matcher = (front.url_map.get("pathMatchers") or [{}])[0]
     default = matcher.get("defaultService") or front.url_map["defaultService"]
     routes = [
-        _route(_template(match["pathTemplateMatch"]), rule, rule["service"], client)
+        _route(
+            front, _template(match["pathTemplateMatch"]), rule, rule["service"], client
+        )
         for rule in sorted(matcher.get("routeRules", ()), key=lambda r: r["priority"])
         for match in rule["matchRules"]
     ]
     action = {"routeAction": matcher.get("defaultRouteAction", {})}
-    routes.append(_route({"prefix": "/"}, action, default, client))
+    routes.append(_route(front, {"prefix": "/"}, action, default, client))
     host = {"name": "world", "domains": ["*"], "routes": routes}
     # A listener may be read before the clusters of the same change.
     checked = {"validate_clusters": False}
@@ -243,7 +245,7 @@ def _template(path: str) -> Json:
     return {"path_match_policy": {"name": name, "typed_config": config}}
 
 
-def _route(match: Json, rule: Json, service: str, client: str) -> Json:
+def _route(front: Front, match: Json, rule: Json, service: str, client: str) -> Json:
     backend = service.rsplit("/", 1)[-1]
     action: Json = {
         "cluster": f"{backend}/from/{client}",
@@ -253,7 +255,25 @@ def _route(match: Json, rule: Json, service: str, client: str) -> Json:
     retry = rule.get("routeAction", {}).get("retryPolicy")
     if retry:
         action["retry_policy"] = _retry(retry)
-    return {"match": match, "route": action}
+    headers = _headers(front.bodies.get(backend, {}))
+    return {"match": match, "route": action, "request_headers_to_add": headers}
+
+
+_VARIABLES = {"{client_ip_address}": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}
+"""Google's variables of custom headers, as Envoy writes them."""
+
+
+def _headers(body: Json) -> list[Json]:
+    """Custom request headers, written over a client's own: texts, known variables."""
+    made = []
+    for header in body.get("customRequestHeaders", ()):
+        name, _, value = header.partition(":")
+        value = _VARIABLES.get(value, value)
+        if not value.startswith("{"):
+            option = {"key": name, "value": value}
+            action = "OVERWRITE_IF_EXISTS_OR_ADD"
+            made.append({"header": option, "append_action": action})
+    return made
 
 
 def _retry(declared: Json) -> Json:

@@ -47,13 +47,23 @@ def _address(text: str) -> Address | None:
 
 
 def client_address(
-    headers: Iterable[tuple[bytes, bytes]], peer: str, trusted: tuple[Network, ...]
+    headers: Iterable[tuple[bytes, bytes]],
+    peer: str,
+    trusted: tuple[Network, ...],
+    named: bytes = b"",
 ) -> str:
     """The address of the client.
 
-    Every proxy adds, on the right, whom it heard from. What a trusted one added is
-    true; what stands left of the first untrusted hop may be anybody's invention.
+    `named` is a header that the load balancer, the only way in, writes over whatever
+    a client sends. Where it is not set up, every proxy adds, on the right, whom it
+    heard from: what a trusted one added is true, and what stands left of the first
+    untrusted hop may be anybody's invention.
     """
+    headers = tuple(headers)
+    if named:
+        told = [v for k, v in headers if k.lower() == named]
+        if len(told) == 1 and (found := _address(told[0].decode("latin-1"))):
+            return str(found)
     here = _address(peer)
     if here is None:
         return UNKNOWN

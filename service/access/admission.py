@@ -67,6 +67,7 @@ class Admission:
             Access(
                 required=self.required,
                 root_sha256=settings.root_key_sha256,
+                address_header=settings.address_header.encode(),
                 proxies=settings.proxies,
             ),
             time.time,

@@ -49,6 +49,7 @@ class Access:
     required: bool = False
     root_sha256: str = field(default="", repr=False)
     """SHA-256 (hex) of the root key, empty: there is none."""
+    address_header: bytes = b""
     proxies: tuple[Network, ...] = ()
     """Networks whose `x-forwarded-for` is believed."""
     open_tier: str = "standard"
@@ -114,7 +115,8 @@ class Gate:
             return self._without()
         if credential is not None and (known := self._known(credential)) is not None:
             return known
-        address = client_address(headers, peer, self._access.proxies)
+        access = self._access
+        address = client_address(headers, peer, access.proxies, access.address_header)
         self._refuse_guessing(address)
         try:
             return await (

@@ -127,7 +127,10 @@ class WebSocketCarrier:
                 if socket is None or socket.closed:
                     socket = _Socket(await self._connect(url, headers))
                     self._open[url] = socket
-            return await socket.call(operation.name, params)
+            around = {"timeout_ms": max(1, int(seconds * 1000))}
+            parent = headers.get("traceparent")
+            around |= {"traceparent": parent} if parent else {}
+            return await socket.call(operation.name, params, around)
 
     async def _connect(
         self, url: str, headers: dict[str, str]
@@ -160,8 +163,10 @@ class _Socket:
         await self._socket.close()
         await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def call(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
-        """One call and its answer."""
+    async def call(
+        self, operation: str, params: dict[str, Any], around: dict[str, Any]
+    ) -> dict[str, Any]:
+        """One call and its answer; `around` is said besides the operation."""
         number = str(next(self._numbers))
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -170,6 +175,7 @@ class _Socket:
             "id": number,
             "operation": operation,
             "params": params,
+            **around,
         }
         try:
             await self._socket.send_bytes(orjson.dumps(message, default=plain))

@@ -114,6 +114,12 @@ class Call:
     id: str = f.identifier("Comes back with the answer.")
     operation: str = f.needed("Name of the operation.", maxLength=64)
     params: dict[str, Any] | None = f.metadata("The operation's request.")
+    timeout_ms: int | None = f.optional(
+        "How long the caller waits for the answer.", minimum=1, maximum=999_999_999
+    )
+    traceparent: str | None = f.optional(
+        "The caller's span, by W3C Trace Context.", maxLength=128
+    )
 
 
 MESSAGES = (

@@ -13,6 +13,7 @@ from service.contract.messages import Call
 from service.stream.admin import Recent
 from service.stream.connections import Connections
 from service.stream.session import Session
+from service.tracing import read_parent
 from service.transport.connection import run
 from service.transport.http import Receive, Scope, Send, id_of
 
@@ -141,8 +142,10 @@ class _Calls:
                     f"{', '.join(OPERATIONS)}.",
                 )
             name = operation.name
-            caller = self._session.context.caller
-            context = Context(caller=caller)
+            context = Context(
+                caller=self._session.context.caller,
+                parent=read_parent(call.traceparent),
+            ).sooner(call.timeout_ms)
             answer["result"] = await self._api.call(
                 operation, call.params or {}, context
             )

@@ -77,6 +77,8 @@ def _shape(world: World, region: RegionPlan) -> ServiceShape:
         limits=world.plan.service_limits(),
         access=service.access,
         root_key_sha256=service.root_key_sha256,
+        rates=world.catalogue.callers.rates_json(),
+        issuers=world.catalogue.callers.issuers_json(),
         collector=world.catalogue.telemetry.image,
         trace_share=world.catalogue.telemetry.trace_share or None,
     )

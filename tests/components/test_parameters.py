@@ -13,6 +13,7 @@ from recording import Declare
 from dashboards import alert_policies, dashboards
 from topology import Catalogue, bill, events, load, make_plan, parameters, slices
 from topology.blocks import EventSettings, ProjectSettings, QuotaSettings
+from topology.callers import CallerSettings, IssuerSettings, RateSettings, Tier
 from topology.checks import check
 from topology.trace import lookup
 from topology.waves import waves
@@ -43,6 +44,12 @@ CHOSEN: Mapping[str, Any] = {
     "telemetry.image": f"collector@{DIGEST}",
     "budget.billing_account": "AAAAAA-000000-000000",
     "budget.currency": "EUR",
+    "callers.issuers.*.issuer": "https://other.example.com",
+    "callers.issuers.*.audience": "other",
+    "callers.issuers.*.jwks_url": "https://other.example.com/keys",
+    "callers.issuers.*.tenant_claim": "other-tenant",
+    "callers.issuers.*.scopes_claim": "other-scope",
+    "callers.issuers.*.tier_claim": "other-tier",
     "objectives.runbooks": "https://other.example.com/runbooks",
     "rollout.canary": "us-central1",
     "events.*.start": "2026-07-20T18:00Z",
@@ -80,8 +87,16 @@ def base() -> Catalogue:
     event = EventSettings(
         start="2026-07-19T18:00Z", hours=4, multiplier=10, regions={"us-east1": 12.0}
     )
+    rates = RateSettings(read=50.0, search=50.0, write=50.0, watch=50.0, manage=50.0)
+    issuer = IssuerSettings(
+        issuer="https://issuer.example.com",
+        audience="stream",
+        jwks_url="https://issuer.example.com/keys",
+    )
+    callers = CallerSettings(rates={Tier.FREE: rates}, issuers={"staff": issuer})
     return dataclasses.replace(
         catalogue,
+        callers=callers,
         regions=regions,
         events={"final": event},
         projects=ProjectSettings(foundation=None),
@@ -93,8 +108,14 @@ BASE = base()
 
 def place_of(key: str) -> str:
     """The path that stands for a key with `*`."""
-    names = {"tiers": "regional", "regions": "us-east1", "events": "final"}
-    head = key.split(".")[0]
+    names = {
+        "tiers": "regional",
+        "regions": "us-east1",
+        "events": "final",
+        "callers.rates": "free",
+        "callers.issuers": "staff",
+    }
+    head = key.split(".*")[0]
     path = key.replace(".*", f".{names.get(head, '')}", 1)
     return path.replace(".*", ".us-east1")
 

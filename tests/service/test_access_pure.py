@@ -182,6 +182,24 @@ def test_what_a_client_invents_never_becomes_its_address(invented):
     assert client_address(forwarded(chain), "10.0.0.1", TRUSTED) == "203.0.113.7"
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (["203.0.113.7"], "203.0.113.7"),
+        (["2001:db8::1"], "2001:db8::1"),
+        (["rubbish"], "9.9.9.9"),
+        ([], "9.9.9.9"),
+        # The balancer writes one: two are not its work.
+        (["203.0.113.7", "203.0.113.8"], "9.9.9.9"),
+    ],
+)
+def test_the_balancer_names_the_client(told, expected):
+    named = b"x-meridian-client-address"
+    headers = [*forwarded("9.9.9.9"), *((named, t.encode()) for t in told)]
+    assert client_address(headers, "10.0.0.1", TRUSTED, named) == expected
+    assert client_address(headers, "10.0.0.1", TRUSTED) == "9.9.9.9"
+
+
 def test_a_network_that_is_none_is_named():
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
         read_networks("10.0.0.1/8")

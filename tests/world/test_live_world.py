@@ -9,9 +9,11 @@ import secrets
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.world.conftest import Clone, changed
@@ -131,6 +133,24 @@ def test_a_typed_sentence_is_heard(clone: Clone) -> None:
     assert one["id"] in clone.run("trace", "--list").stdout
     missing = clone.run("trace", "no-such-event", code=2).stderr
     assert "telemetry.trace_share" in missing
+
+
+def test_the_front_door_names_the_client_whatever_he_says(clone: Clone) -> None:
+    url = clone.json("status")["regions"][0]["url"]
+    headers = {
+        "authorization": "Bearer mk_nobody_nothing",
+        "x-meridian-client-address": "203.0.113.9",
+    }
+    said = ""
+    for _ in range(25):
+        request = urllib.request.Request(f"{url}/v1/collections", headers=headers)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        if refused.value.code == 429:
+            said = json.load(refused.value)["error"]["message"]
+            break
+        assert refused.value.code == 401
+    assert said.startswith("127."), said
 
 
 def test_a_dead_control_plane_comes_back_and_adopts_all(clone: Clone) -> None:
