@@ -144,6 +144,9 @@ class Metrics:
             "1 while rates are kept without Redis.",
             registry=r,
         )
+        self.peers = Gauge(
+            "meridian_peers", "Instances that share a region's rates.", registry=r
+        )
         self.pressure = Gauge(
             "meridian_pressure", "Overload by queue time, 0 to 3.", registry=r
         )

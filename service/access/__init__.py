@@ -7,6 +7,7 @@
     gate.py      from a request's headers to a caller; address.py: whose address
     origins.py   web origins: CORS and the check of a WebSocket
     limiter.py   rates: tokens leased from Redis, spent here; bucket.py: arithmetic
+    peers.py     how many instances share a rate while Redis is away
     quotas.py    what a tenant may hold
     overload.py  pressure by queue time, and who is refused first
     knobs.py     values that are turned at run time, for a while

@@ -13,6 +13,7 @@ from service.access.knobs import Knobs
 from service.access.limiter import Limiter
 from service.access.origins import check_origin, cors_headers, preflight
 from service.access.overload import Overload
+from service.access.peers import Peers
 from service.access.quotas import QuotaStore
 from service.access.records import KeyStore
 from service.access.tickets import Tickets
@@ -62,6 +63,7 @@ class Admission:
             time.monotonic,
             gauge=metrics.limiter_alone,
         )
+        self._peers = Peers(client)
         issuers = read_issuers(settings.issuers)
         self._gate = Gate(
             Access(
@@ -92,13 +94,20 @@ class Admission:
     async def close(self) -> None:
         """Closes the connection."""
         await self._limiter.close()
+        if self._limiter.limits:
+            await self._peers.leave()
         await self._client.aclose()
 
     async def run(self) -> None:
         """Reads knobs and measures the loop until cancelled."""
-        await asyncio.gather(
-            self.knobs.run(), measure_loop(self.overload), self._follow_knobs()
-        )
+        work = [self.knobs.run(), measure_loop(self.overload), self._follow_knobs()]
+        if self._limiter.limits:
+            work.append(self._peers.run(self._share))
+        await asyncio.gather(*work)
+
+    def _share(self, instances: int) -> None:
+        self._limiter.instances = instances
+        self._metrics.peers.set(instances)
 
     async def _follow_knobs(self) -> None:
         while True:

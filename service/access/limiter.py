@@ -132,6 +132,11 @@ class Limiter:
             raise _limited(caller, group, rate, wait)
         return self._wait(account, caller, group, cost)
 
+    @property
+    def limits(self) -> bool:
+        """Whether anything is limited."""
+        return any(self._rates.values())
+
     async def close(self) -> None:
         """Ends what is under way."""
         tasks = [a.filling for a in self._accounts.values() if a.filling]

@@ -14,6 +14,7 @@ from prometheus_client import Gauge
 from service.access.bucket import Bucket, Lease, Rate
 from service.access.knobs import GRACE, KNOBS, Knobs, checked_value
 from service.access.limiter import Limiter
+from service.access.peers import GONE, KEY, Peers
 from service.contract import ServiceError
 from service.feed import AWAY
 from tests.service.access_parts import Clock, caller, redis_client
@@ -83,6 +84,46 @@ async def test_a_burst_is_granted_and_not_one_more(client):
     limits = limiter(client, NEVER, 30)
     granted = [await spend(limits) for _ in range(50)]
     assert granted == [True] * 30 + [False] * 20
+
+
+async def test_instances_know_each_other_until_one_leaves_or_falls_silent(client):
+    one, other, silent = (Peers(client) for _ in range(3))
+    assert await one.beat() == 1
+    assert await other.beat() == 2
+    await silent.beat()
+    assert await one.beat() == 3
+    # As if it had been silent for as long as counts.
+    (name,) = [n for n in await client.zrange(KEY, 0, -1) if n.decode() == silent._name]
+    await client.zadd(KEY, {name: time.time() - GONE - 1})
+    assert await one.beat() == 2
+    await other.leave()
+    assert await one.beat() == 1
+
+
+async def test_the_last_count_rules_while_redis_is_away(server):
+    client = redis_client(server.port)
+    limits, counts = limiter(client, 10, 20), []
+
+    def told(count):
+        limits.instances = count
+        counts.append(count)
+
+    other = Peers(client)
+    await client.flushall()
+    await other.beat()
+    task = asyncio.create_task(Peers(client).run(told))
+    while not counts:
+        await asyncio.sleep(0.01)
+    server.process.kill()
+    try:
+        # Half of the burst of 20, and nothing of the other's.
+        had = sum([await spend(limits) for _ in range(20)])
+        assert limits.alone and 10 <= had <= 12
+    finally:
+        server.start()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await client.aclose()
 
 
 async def test_two_instances_that_lease_at_once_share_one_bucket(server):
