@@ -4,8 +4,8 @@ import pulumi
 
 from components._base import Block
 
-CACHEABLE = "/v1/collections/{collection=*}/items/{item=*}"
-"""Reads of one item: the only path whose answers may be `public`."""
+CACHEABLE = "/v1/public/{address=**}"
+"""Items of public collections and signed addresses: what caches may keep."""
 
 RETRIED = ["connect-failure", "gateway-error", "refused-stream"]
 """A refused write stored nothing or is known again by its event id."""
@@ -81,7 +81,7 @@ def cdn_policy(stale_seconds: int) -> Block:
 def path_matcher(
     streams: pulumi.Input[str], reads: pulumi.Input[str], retries: int
 ) -> Block:
-    """Item reads to the cached backend, all else to the streams."""
+    """What caches may keep to the cached backend, all else to the streams."""
     retry = {"num_retries": retries, "retry_conditions": RETRIED}
     return {
         "name": "paths",

@@ -184,6 +184,7 @@ def _manager(front: Front, client: str) -> Json:
         "route_config": _routes(front, client),
         "http_filters": [
             *_rate_limit(front),
+            *_cache(front),
             {"name": "envoy.filters.http.router", "typed_config": router},
         ],
     }
@@ -217,6 +218,21 @@ def _rate_limit(front: Front) -> list[Json]:
         "filter_enforced": {"runtime_key": "armor_enforced", **always},
     }
     return [{"name": "envoy.filters.http.local_ratelimit", "typed_config": config}]
+
+
+CACHE = "envoy.filters.http.cache"
+
+
+def _cache(front: Front) -> list[Json]:
+    """A cache in memory; the routes of backends with a CDN turn it on."""
+    if not any(body.get("enableCDN") for body in front.bodies.values()):
+        return []
+    kept = f"{TYPE}.extensions.http.cache.simple_http_cache.v3.SimpleHttpCacheConfig"
+    config = {
+        "@type": f"{TYPE}.extensions.filters.http.cache.v3.CacheConfig",
+        "typed_config": {"@type": kept},
+    }
+    return [{"name": CACHE, "disabled": True, "typed_config": config}]
 
 
 def _routes(front: Front, client: str) -> Json:
@@ -255,8 +271,16 @@ def _route(front: Front, match: Json, rule: Json, service: str, client: str) -> 
     retry = rule.get("routeAction", {}).get("retryPolicy")
     if retry:
         action["retry_policy"] = _retry(retry)
-    headers = _headers(front.bodies.get(backend, {}))
-    return {"match": match, "route": action, "request_headers_to_add": headers}
+    body = front.bodies.get(backend, {})
+    route = {
+        "match": match,
+        "route": action,
+        "request_headers_to_add": _headers(body),
+    }
+    if body.get("enableCDN"):
+        on = {"@type": f"{TYPE}.config.route.v3.FilterConfig", "config": {}}
+        route["typed_per_filter_config"] = {CACHE: on}
+    return route
 
 
 _VARIABLES = {"{client_ip_address}": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"}

@@ -18,6 +18,7 @@ _FIXED = (
     "writes",
     "durability",
     "retention_seconds",
+    "public",
 )
 
 

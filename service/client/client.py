@@ -23,6 +23,7 @@ from service.client.errors import ClientError, DeadlineError
 from service.client.methods import Methods, identified
 from service.client.policy import Breaker, Budget, Pool, backoff
 from service.contract.operations import OPERATIONS, Operation
+from service.contract.signing import MOST_SECONDS, signed_path
 
 Json = dict[str, Any]
 TRANSPORTS = ("http", "websocket", "grpc")
@@ -62,6 +63,7 @@ class Client(Methods):
         self.deadline = deadline
         self.over = over
         self.headers = dict(headers or {})
+        self._key = key or ""
         if key is not None:
             self.headers["authorization"] = f"Bearer {key}"
         self._who = hashlib.sha256(
@@ -232,6 +234,19 @@ class Client(Methods):
         if url not in self._breakers:
             self._breakers[url] = Breaker(time.monotonic)
         return self._breakers[url]
+
+    def signed_address(
+        self, collection: str, item: str, seconds: float = 3600.0
+    ) -> str:
+        """Address that opens one item to anybody for a while; asks nobody.
+
+        Caches may keep what it answers for up to a minute. It ends with the key that
+        the client was given; without one, ValueError.
+        """
+        if not 1 <= seconds <= MOST_SECONDS:
+            raise ValueError(f"seconds is {seconds}; allowed: 1 to {MOST_SECONDS}")
+        expires = int(time.time() + seconds)
+        return self._urls[0] + signed_path(self._key, collection, item, expires)
 
     async def _attempt(
         self,

@@ -72,6 +72,10 @@ class SyncClient:
         """One item."""
         return self._run(self._client.get(collection, item))
 
+    def signed_address(self, collection: str, item: str, seconds: float = 3600) -> str:
+        """Address that opens one item to anybody for a while."""
+        return self._client.signed_address(collection, item, seconds)
+
     def search(self, collection: str, **options: Any) -> list[Json]:
         """The nearest items."""
         return self._run(self._client.search(collection, **options))

@@ -33,6 +33,7 @@ class Collection:
     retention_seconds: int = f.needed("Age at which items are gone; 0: never.")
     lane: int = f.needed("Lane of its changes.")
     count: int | None = f.optional("Items in this region.")
+    public: bool = f.optional("Whether anybody may read its items.", False)
 
 
 @dataclass(frozen=True, kw_only=True)

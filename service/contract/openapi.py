@@ -5,8 +5,11 @@ from functools import cache
 from typing import Any
 
 from service.contract import fields as f
+from service.contract.answers import Item
 from service.contract.operations import OPERATIONS, Operation
 from service.contract.schema import json_schema, reference
+
+PUBLIC = "/v1/public/{owner}/collections/{collection}/items/{id}"
 
 
 @cache
@@ -17,6 +20,7 @@ def openapi() -> dict[str, Any]:
     for operation in OPERATIONS.values():
         found = paths.setdefault(operation.path, {})
         found[operation.method.lower()] = _operation(operation)
+    paths[PUBLIC] = {"get": _public()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -42,15 +46,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.doc,
         "parameters": [
-            {
-                "name": name,
-                "in": "path",
-                "required": True,
-                "schema": {
-                    "type": "string",
-                    "pattern": f.ID_PATTERN if name == "id" else f.NAME_PATTERN,
-                },
-            }
+            _in_path(name, f.ID_PATTERN if name == "id" else f.NAME_PATTERN)
             for name in in_path
         ],
         "responses": {
@@ -65,6 +61,35 @@ def _operation(operation: Operation) -> dict[str, Any]:
         }
     moved: dict[str, Any] = _moved(made)
     return moved
+
+
+def _public() -> dict[str, Any]:
+    """The one path without a caller; `signing` says what its owner may be."""
+    known = {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
+    made: dict[str, Any] = _moved(
+        {
+            "operationId": "public_item",
+            "summary": "An item of a public collection, or of a signed address.",
+            "security": [{}],
+            "parameters": [
+                _in_path("owner", "^[^/]{1,200}$"),
+                _in_path("collection", f.NAME_PATTERN),
+                _in_path("id", f.ID_PATTERN),
+                known,
+            ],
+            "responses": {
+                "200": _content("The item.", reference(Item)),
+                "304": {"description": "The version that is known is still right."},
+                "default": _content("A refusal.", "#/$defs/Error"),
+            },
+        }
+    )
+    return made
+
+
+def _in_path(name: str, pattern: str) -> dict[str, Any]:
+    schema = {"type": "string", "pattern": pattern}
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _body(operation: Operation, in_path: list[str]) -> Any:

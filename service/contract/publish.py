@@ -5,13 +5,14 @@ page; a test fails when they are not what the shapes make.
 """
 
 import argparse
+import inspect
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from service.contract import filters
+from service.contract import filters, signing
 from service.contract.errors import GRPC, STATUS
 from service.contract.events import EVENTS
 from service.contract.matrix import MATRIX, TRANSPORTS
@@ -46,6 +47,7 @@ def reference() -> str:
         "## Filters\n\n```\n" + _grammar() + "\n```",
         "## Operations",
         *map(_operation, OPERATIONS.values()),
+        "## Items that caches may keep\n\n" + _addresses(),
         "## Messages of a connection\n\nA client sends these on a WebSocket, in the "
         "body of `POST /v1/streams/{session}`, or in a `ClientMessage`.",
         *map(_shape, MESSAGES),
@@ -69,6 +71,11 @@ def _matrix() -> str:
 
 def _grammar() -> str:
     return (filters.__doc__ or "").split("\n\n", 1)[1].strip()
+
+
+def _addresses() -> str:
+    paths, how = (signing.__doc__ or "").split("\n\n", 1)[1].rsplit("\n\n", 1)
+    return f"```\n{inspect.cleandoc(paths)}\n```\n\n{how.strip()}"
 
 
 def _operation(operation: Operation) -> str:

@@ -42,6 +42,11 @@ class CreateCollection:
     retention_seconds: int = f.optional(
         "Items older than this are gone; 0 keeps them.", 0, minimum=0, maximum=2**31
     )
+    public: bool = f.optional(
+        "Anybody may read its items at /v1/public/{tenant}/collections/{name}/items/"
+        "{id}, and caches keep them for a minute.",
+        False,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,8 @@ class Fields:
     durability: str = "zone"
     retention_seconds: int = 0
     """Items older than it are gone; 0 keeps them."""
+    public: bool = False
+    """Whether anybody may read its items by their addresses."""
 
     def text(self) -> str:
         """As it is stored."""

@@ -11,6 +11,7 @@ from service.api.dispatch import Api
 from service.contract import ServiceError, error_body
 from service.contract.openapi import openapi
 from service.contract.schema import json_schema
+from service.contract.signing import PREFIX
 from service.stream.admin import Recent, serve_matches
 from service.stream.connections import Connections
 from service.stream.health import Health
@@ -26,6 +27,7 @@ from service.transport.http import (
     parent_of,
     refusal_headers,
 )
+from service.transport.public import Public
 from service.transport.push import push
 from service.transport.sse import PATH, Events
 from service.transport.websocket import WebSocket, refuse
@@ -50,6 +52,7 @@ class App:
         self._region = api.instance.settings.region.encode()
         self._http = Http(api)
         self._websocket = WebSocket(api, connections, recent)
+        self._public = Public(self._http, api.instance).serve
         self.events = Events(api, self._http, connections, recent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +78,8 @@ class App:
             return self._preflight
         if path.startswith("/v1/collections"):
             return None
+        if path.startswith(PREFIX):
+            return self._public if method == "GET" else None
         if method in ("GET", "POST") and path == PATH:
             return self._follow
         if method == "POST" and path.startswith(PATH + "/"):

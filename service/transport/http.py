@@ -85,15 +85,16 @@ class Http:
         extra: list[Header],
         kind: bytes = JSON,
     ) -> None:
-        """Sends an answer that no cache keeps."""
+        """Sends an answer; no cache keeps it unless `extra` says how."""
         headers = [
             (b"content-type", kind),
             (b"content-length", str(len(data)).encode()),
             (b"x-meridian-region", self._region),
             (b"x-request-id", request_id.encode()),
-            (b"cache-control", b"private, no-store"),
             *extra,
         ]
+        if not any(name == b"cache-control" for name, _ in extra):
+            headers.append((b"cache-control", b"private, no-store"))
         await send(
             {"type": "http.response.start", "status": status, "headers": headers}
         )

@@ -41,6 +41,7 @@ class Fuzzer:
         self.wrong = []
         self.surfaces = {
             self.over_http: 50,
+            self.public: 4,
             self.raw_http: 8,
             self.over_websocket: 4,
             self.over_events: 4,
@@ -64,7 +65,7 @@ class Fuzzer:
 
     async def create(self):
         """The collection that most inputs name; some of them drop it."""
-        body = {"name": COLLECTION, "dimension": DIMENSION}
+        body = {"name": COLLECTION, "dimension": DIMENSION, "public": True}
         async with self.session.post(f"{self.http}/v1/collections", json=body):
             pass
 
@@ -118,6 +119,21 @@ class Fuzzer:
         url = aiohttp.client.URL(self.http + path, encoded=True)
         async with self.session.request(method, url, data=body) as answer:
             await self.answered("http", answer, (method, path, body))
+
+    async def public(self):
+        """Addresses that need no key: owners, signatures, items."""
+        random_ = self.inputs.random
+        signed = f"~{'a' * 12}.{random_.choice([0, 1, 2**31, 10**11])}.{'s' * 43}"
+        owner = random_.choice(["default", "~system", signed, self.inputs.text()])
+        name = random_.choice([COLLECTION, self.inputs.text()])
+        item = random_.choice(["a", self.inputs.text(600), str(self.inputs.odd())])
+        parts = [quote(part, safe="") for part in (owner, name, item)]
+        path = "/v1/public/{}/collections/{}/items/{}".format(*parts)
+        url = aiohttp.client.URL(self.http + path, encoded=True)
+        tag = random_.choice(["*", '"1"', self.inputs.text().encode().hex()])
+        async with self.session.get(url, headers={"if-none-match": tag}) as answer:
+            if answer.status != 304:
+                await self.answered("public", answer, path)
 
     async def raw_http(self):
         """Bytes on a connection: half a request, wrong lengths, noise."""

@@ -12,6 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -133,6 +134,36 @@ def test_a_typed_sentence_is_heard(clone: Clone) -> None:
     assert one["id"] in clone.run("trace", "--list").stdout
     missing = clone.run("trace", "no-such-event", code=2).stderr
     assert "telemetry.trace_share" in missing
+
+
+def test_the_front_doors_cache_keeps_what_is_public_and_nothing_else(
+    clone: Clone,
+) -> None:
+    url = clone.json("status")["regions"][0]["url"]
+
+    def ask(path: str, body: object = None) -> tuple[Any, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url + path, data=data)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.headers, answer.read()
+
+    for name, public in (("open-shelf", True), ("closed-shelf", False)):
+        shape = {"name": name, "dimension": 2, "public": public}
+        ask("/v1/collections", shape)
+        items = {"items": [{"id": "a", "vector": [1, 0]}]}
+        ask(f"/v1/collections/{name}/items:upsert", items)
+    kept = "/v1/public/default/collections/open-shelf/items/a"
+    (first, body), (again, same) = ask(kept), ask(kept)
+    assert again["age"] is not None and body == same
+    assert first["x-request-id"] == again["x-request-id"]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        ask(kept.replace("open", "closed"))
+    crawled = [f"/v1/collections/{n}-shelf" for n in ("open", "closed")]
+    crawled += [f"{path}/items/a" for path in crawled]
+    crawled += ["/v1/collections", "/v1/limits", "/v1/schema", "/health/ready"]
+    for path in crawled:
+        asked = {ask(path)[0]["x-request-id"] for _ in range(2)}
+        assert len(asked) == 2, path
 
 
 def test_the_front_door_names_the_client_whatever_he_says(clone: Clone) -> None:
