@@ -10,6 +10,8 @@ write's answer was there. Each writing region is heard in several others, at 5 a
 Measured 2026-11-24 on 2 cores shared with other worlds and builds (load 4
 to 7): 5 writes/s median 16.9 ms, p99 29 ms; 40 writes/s median 17.2 ms, p99 50 ms; 37
 pairs with medians 3.6 to 23.4 ms, none missing. At load 8 to 9 20.5 and 77.5 ms.
+Measured 2026-11-29 on 2 slower cores, load 7: 26.7 and 105 ms; the code of 2026-11-24
+in the same hour 24.4 and 69 ms, then 26.2 and 92 ms.
 """
 
 from __future__ import annotations
