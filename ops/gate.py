@@ -47,7 +47,7 @@ def watch(regions: Sequence[str], seconds: float, error_ratio: float) -> str:
         late = sound_since is None and time.monotonic() - began > SETTLE_SECONDS
         failing = sound_since is not None and max(bad.values()) >= BAD_LOOKS
         if late or failing:
-            raise GateError(_text(trouble))
+            raise GateError(_text(_with_errors(trouble, began, error_ratio)))
         time.sleep(min(LOOK_SECONDS, max(0.05, seconds)))
     if seconds < JUDGED_SECONDS:
         return f"sound for {seconds:g} s; errors need {JUDGED_SECONDS} s to be judged"
@@ -55,6 +55,16 @@ def watch(regions: Sequence[str], seconds: float, error_ratio: float) -> str:
     if trouble:
         raise GateError(_text(trouble))
     return f"sound for {seconds:g} s, at most {error_ratio:.2%} of requests failed"
+
+
+def _with_errors(trouble: Json, began: float, goal: float) -> Json:
+    """The same, and of a region that failed requests how many: it may be why."""
+    seconds = max(JUDGED_SECONDS, time.monotonic() - began)
+    errors = _failing(list(trouble), seconds, goal)
+    return {
+        name: f"{what}; {errors[name]}" if name in errors else what
+        for name, what in trouble.items()
+    }
 
 
 def _failing(regions: Sequence[str], seconds: float, goal: float) -> dict[str, str]:

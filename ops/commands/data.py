@@ -107,6 +107,13 @@ def watch(
         float | None,
         typer.Option(help="Seconds back to start from; without it, now.", min=0),
     ] = None,
+    best: Annotated[
+        int | None,
+        typer.Option(help="Only the best so many of each --every.", min=1, max=100),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(help="Seconds of a window of --best.", min=1, max=3600)
+    ] = None,
     filter_: Filter = None,
     region: Region = None,
     over: Annotated[str, _over(STREAMS)] = "websocket",
@@ -116,6 +123,8 @@ def watch(
 
     if threshold is not None and rate is not None:
         raise CommandError("--threshold and --rate exclude each other", BAD_INPUT)
+    if (best is None) != (every is None):
+        raise CommandError("--best and --every go together", BAD_INPUT)
     if rate is None and threshold is None:
         threshold = 0.5
 
@@ -126,6 +135,8 @@ def watch(
         "threshold": threshold,
         "rate_per_hour": rate,
         "filter": _filter(filter_),
+        "best": best,
+        "window_seconds": every,
     }
     if since is not None:
         options["start"] = {"seconds": since}

@@ -4,6 +4,7 @@ import asyncio
 import time
 from typing import Any
 
+import asyncpg
 import redis.asyncio
 
 from service.access.caller import DEFAULT_TENANT, SCOPES, Caller
@@ -18,11 +19,12 @@ from service.access.quotas import QuotaStore
 from service.access.records import KeyStore
 from service.access.tickets import Tickets
 from service.access.tokens import Tokens, read_issuers
-from service.contract import Operation
+from service.contract import Operation, ServiceError
 from service.feed import open_redis
 from service.google import Google
 from service.kernel.native import SEARCH_WIDTH
 from service.log.commit import Committer
+from service.log.database import GONE
 from service.log.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics
@@ -156,9 +158,9 @@ class Admission:
         if waiting is not None:
             await waiting
 
-    def may_hold(self, caller: Caller) -> bool:
+    def may_hold(self, caller: Caller, priority: str) -> bool:
         """Whether streams of the caller's tier go on; else they are parked."""
-        return self.overload.may_hold(caller.tier)
+        return self.overload.may_hold(caller.tier, priority)
 
     async def holds(self, caller: Caller) -> bool:
         """Whether a caller with an open connection would still be let in."""
@@ -179,6 +181,19 @@ class Admission:
         """Raises ServiceError unless the caller operates the service."""
         caller, _ = await self.identify(scope)
         caller.need("operate")
+
+    async def cors(self, headers: Headers) -> Headers:
+        """What a refusal says before there is a caller, so that his page may read it.
+
+        A page of any known origin may: it learns what it could have asked anyway.
+        """
+        if not any(key == b"origin" for key, _ in headers):
+            return []
+        try:
+            known = await self.keys.origins() if self.required else {"*"}
+        except (ServiceError, *GONE, asyncpg.PostgresError):
+            return []
+        return cors_headers(known, headers)
 
     async def preflight(self, headers: Headers) -> Headers:
         """Headers of the answer to a browser that asks before it asks."""

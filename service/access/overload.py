@@ -22,6 +22,8 @@ MOST_COVERED = 0.3
 """Seconds one sample may speak for, so that one slow request is no overload."""
 LEAST_COVERED = 0.1
 REFUSED_AT = {"free": 1.0, "standard": 2.0, "premium": 2.75}
+LOW = 0.5
+"""Share of its tier's threshold at which a stream of low priority is parked already."""
 RELEASED_BELOW = 0.3
 """So far under its threshold the pressure must fall before a tier is let in."""
 DWELL = 5.0
@@ -70,7 +72,7 @@ class Overload:
         self._clock = clock
         self._loop = Smoothed()
         self._search = Smoothed()
-        self._refused_since: dict[str, float] = {}
+        self._refused_since: dict[tuple[str, float], float] = {}
 
     def loop_delay(self, seconds: float) -> None:
         """A sample: how much later than asked the event loop woke a task."""
@@ -86,19 +88,20 @@ class Overload:
         measured = max(self._loop.value(now), self._search.value(now))
         return min(MOST, max(self.floor, measured))
 
-    def refuses(self, tier: str) -> bool:
-        """Whether requests of a tier are refused now."""
+    def refuses(self, tier: str, share: float = 1.0) -> bool:
+        """Whether requests of a tier are refused now, at a share of its threshold."""
         now, pressure = self._clock(), self.pressure()
-        since = self._refused_since.get(tier)
+        limit, key = REFUSED_AT[tier] * share, (tier, share)
+        since = self._refused_since.get(key)
         if since is None:
             # A floor of 3 is an order; what is measured only comes near 3.
-            if pressure >= REFUSED_AT[tier]:
-                self._refused_since[tier] = now
+            if pressure >= limit:
+                self._refused_since[key] = now
                 return True
             return False
-        calm = pressure < REFUSED_AT[tier] - RELEASED_BELOW
+        calm = pressure < limit - RELEASED_BELOW
         if calm and now - since >= DWELL:
-            del self._refused_since[tier]
+            del self._refused_since[key]
             return False
         return True
 
@@ -115,17 +118,19 @@ class Overload:
             elsewhere=True,
         )
 
-    def may_hold(self, tier: str) -> bool:
-        """Whether streams of a tier go on; else all of them are parked.
+    def may_hold(self, tier: str, priority: str = "normal") -> bool:
+        """Whether streams of a tier and priority go on; else all of them are parked.
 
         Parked streams are matched from the log later and miss nothing. Premium's
-        are never parked.
+        are parked only where they are of low priority.
         """
+        if priority == "low":
+            return not self.refuses(tier, LOW)
         return tier == TIERS[-1] or not self.refuses(tier)
 
     def _wait(self, tier: str) -> float:
         """Seconds after which a tier is let in if nothing waits from now on."""
         below = REFUSED_AT[tier] - RELEASED_BELOW
         calm = FALL * math.log(max(self.pressure(), below) / below)
-        dwell = DWELL - (self._clock() - self._refused_since[tier])
+        dwell = DWELL - (self._clock() - self._refused_since[tier, 1.0])
         return float(math.ceil(min(_MOST_WAIT, max(1.0, calm, dwell))))

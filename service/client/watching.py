@@ -34,6 +34,11 @@ class Query:
     filter: dict[str, Any] | None = None
     credit: int | None = None
     """Matches until `Watching.credit` grants more; None: no bound."""
+    best: int | None = None
+    """With `window_seconds`: only the best so many of each window, at its end."""
+    window_seconds: int | None = None
+    priority: str = "normal"
+    """`low`: under overload it waits first, and catches up later."""
     start: str | dict[str, Any] = "now"
     """`"now"`, `{"token": t}` or `{"seconds": n}`."""
 
@@ -59,6 +64,8 @@ class Match:
     token: str
     """Resumes the stream after this match, in any region."""
     position: dict[str, Any]
+    window: tuple[float, float] | None = None
+    """Begin and end (s since 1970) of the window of whose best it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +191,10 @@ class Watching:
             "vector": query.vector,
             "filter": query.filter,
             "credit": query.credit,
+            "best": query.best,
+            "window_seconds": query.window_seconds,
+            # Left out where it says nothing: an older service does not know it.
+            "priority": query.priority if query.priority != "normal" else None,
             "learned": learned,
         }
         if query.stream in self.thresholds and query.rate_per_hour is not None:
@@ -236,6 +247,8 @@ class Watching:
         kind = message["type"]
         if kind == "match":
             await self._match(message)
+        elif kind == "best":
+            await self._window(message)
         elif kind == "watching":
             self.tokens[message["stream"]] = message["token"]
             self.thresholds[message["stream"]] = message["threshold"]
@@ -278,30 +291,53 @@ class Watching:
             raise ClientError(0, error)
 
     async def _match(self, m: dict[str, Any]) -> None:
-        stream, event = m["stream"], m["event_id"]
+        self.tokens[m["stream"]] = m["token"]
+        await self._take(m, m, m["token"], None)
+
+    async def _window(self, m: dict[str, Any]) -> None:
+        """The matches of a window, best first.
+
+        All but the last carry the token of before: whoever resumes between two of
+        them hears the window again.
+        """
+        stream, window = m["stream"], (m["since"], m["until"])
+        before = self.tokens[stream]
+        for n, entry in enumerate(m["matches"], 1):
+            last = n == len(m["matches"])
+            await self._take(m, entry, m["token"] if last else before, window)
         self.tokens[stream] = m["token"]
-        seen = self._seen[stream]
+
+    async def _take(
+        self,
+        m: dict[str, Any],
+        entry: dict[str, Any],
+        token: str,
+        window: tuple[float, float] | None,
+    ) -> None:
+        """Hands a match on, unless it was heard before."""
+        seen, event = self._seen[m["stream"]], entry["event_id"]
         if event in seen:
             self.repeats += 1
             return
         seen[event] = None
         if len(seen) > _REMEMBERED:
             seen.popitem(last=False)
-        item = m["item"]
+        item = entry["item"]
         await self._pending.put(
             Match(
-                stream,
+                m["stream"],
                 m["collection"],
                 event,
                 item["id"],
                 item["metadata"],
-                m["score"],
-                m["written_in"],
+                entry["score"],
+                entry["written_in"],
                 m["region"],
-                m["written_at"],
-                m["committed_at"],
+                entry["written_at"],
+                entry["committed_at"],
                 m["notified_at"],
-                m["token"],
-                m["position"],
+                token,
+                entry["position"],
+                window,
             )
         )

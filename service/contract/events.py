@@ -53,6 +53,38 @@ class Match:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestMatch:
+    """One of the best of a window."""
+
+    event_id: str = f.needed("Id of the change; a stream hears of it once.")
+    op: str = f.needed("What the change did.")
+    item: Any = f.needed("The item.", shape=MatchedItem)
+    score: float = f.needed("Its score.")
+    position: Any = f.needed("Where the change stands.", shape=Position)
+    written_in: str = f.needed("Region that took the write.")
+    written_at: int = f.needed("Milliseconds since 1970.")
+    committed_at: int = f.needed("Milliseconds since 1970.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """A window of a stream is over, in which something reached its threshold."""
+
+    type: str = f.needed("Message type.", enum=("best",))
+    stream: str = f.needed("Id of the stream.")
+    collection: str = f.needed("Collection name.")
+    matches: list[Any] = f.needed("The best first.", of=BestMatch)
+    matched: int = f.needed("How many reached the threshold.")
+    since: float = f.needed("Begin of the window, seconds since 1970.")
+    until: float = f.needed("Its end, seconds since 1970.")
+    threshold: float = f.needed("What they reached.")
+    definition_version: int = f.needed("Version of the query that they reached.")
+    token: str = f.needed("Resumes the stream after this window.")
+    notified_at: int = f.needed("Milliseconds since 1970.")
+    region: str = f.needed("Region that tells.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gap:
     """Changes that the log no longer holds: search for what they may have been."""
 
@@ -184,6 +216,7 @@ EVENTS = (
     Learned,
     Streams,
     GoAway,
+    Best,
     Answer,
 )
 KINDS = {e.__dataclass_fields__["type"].metadata["enum"][0]: e for e in EVENTS}

@@ -18,6 +18,7 @@ METRICS = ("cosine", "dot", "l2")
 ELEMENTS = ("f32", "f16")
 WRITES = ("anywhere", "home")
 DURABILITIES = ("zone",)
+PRIORITIES = ("normal", "low")
 CONSISTENCIES = ("local", "read_your_writes")
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,512}$"

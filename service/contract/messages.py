@@ -39,6 +39,22 @@ class Watch:
         "What the stream had learned elsewhere: of the last `learned` event.",
         maxLength=100_000,
     )
+    best: int | None = f.optional(
+        "Tells only of the best so many of each window, together.",
+        minimum=1,
+        maximum=100,
+    )
+    window_seconds: int | None = f.optional(
+        "Length of a window; it ends half a second late at most. With `best`.",
+        minimum=1,
+        maximum=3600,
+    )
+    priority: str = f.optional(
+        "Under overload `low` is held at half of the pressure that holds its tier; "
+        "it catches up later.",
+        "normal",
+        enum=f.PRIORITIES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

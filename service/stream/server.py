@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import asyncpg
 import uvicorn
@@ -148,7 +149,8 @@ async def watch_over(instance: Instance, connections: Connections) -> None:
         instance.lanes.window = values["batch_window_ms"] / 1000
         for connection in connections:
             caller = connection.context.caller
-            connection.hold(held=not instance.access.may_hold(caller))
+            connection.hold(partial(instance.access.may_hold, caller))
+            connection.close_windows(time.time())
         if time.monotonic() - looked < _KEYS_SECONDS:
             continue
         looked = time.monotonic()

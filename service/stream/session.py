@@ -22,6 +22,7 @@ from service.stream.learner import Learner
 from service.stream.standing import Positions, Stream
 from service.stream.starting import Starting
 from service.stream.token import write_token
+from service.stream.window import matched, wanted_window
 from service.telemetry import log
 from service.tracing import PRODUCER
 
@@ -47,6 +48,7 @@ class Session:
         self.instance = instance
         self.context = context
         self.streams: dict[str, Stream] = {}
+        self._windowed: dict[str, Stream] = {}
         self._connections = connections
         self._recent = recent
         self._encode = encode
@@ -98,37 +100,20 @@ class Session:
     def deliver(
         self, stream: Stream, change: Change, score: float, positions: Positions
     ) -> None:
-        """Queues a match."""
+        """Queues a match, or keeps it for the end of its window."""
+        if stream.window is not None:
+            stream.window.add(change, score)
+            return
         now = time.time() * 1000
         if stream.credit is not None:
             stream.credit -= 1
         self.queue(
             {
                 "type": "match",
-                "stream": stream.id,
-                "collection": stream.collection,
-                "event_id": change.event_id,
-                "op": change.op,
-                "item": {
-                    "id": change.item_id,
-                    "metadata": orjson.Fragment(change.metadata),
-                    "version": change.at,
-                },
-                "score": score,
-                "threshold": stream.threshold,
-                "definition_version": stream.definition_version,
-                "position": {
-                    "origin": change.origin,
-                    "lane": change.lane,
-                    "epoch": change.epoch,
-                    "seq": change.seq,
-                },
+                **self._of(stream),
+                **matched(change, score),
                 "token": write_token(stream.lane, positions, stream.definition_version),
-                "written_in": change.region,
-                "written_at": change.written,
-                "committed_at": change.committed,
                 "notified_at": int(now),
-                "region": self.instance.settings.region,
             }
         )
         metrics = self.instance.metrics
@@ -139,6 +124,33 @@ class Session:
             since = time.time_ns()
             self._traced.append((self._outbox[-1], change.event_id, since))
 
+    def _of(self, stream: Stream) -> dict[str, Any]:
+        return {
+            "stream": stream.id,
+            "collection": stream.collection,
+            "threshold": stream.threshold,
+            "definition_version": stream.definition_version,
+            "region": self.instance.settings.region,
+        }
+
+    def close_windows(self, now: float) -> None:
+        """Tells of the windows that are over; `now` in seconds since 1970."""
+        for stream in self._windowed.values():
+            window = stream.window
+            assert window is not None
+            if window.matched and not (window.over(now) and self.has_credit):
+                continue
+            token = self._reached(stream)
+            if window.matched:
+                if stream.credit is not None:
+                    stream.credit -= 1
+                told = {**self._of(stream), **window.take(now)}
+                at = {"token": token, "notified_at": int(now * 1000)}
+                self.queue({"type": "best", **told, **at})
+            window.begin(token, now)
+            if not stream.open:
+                self._stop(stream)
+
     def _notified(self) -> None:
         _, event_id, since = self._traced.popleft()
         spans = self.instance.metrics.spans
@@ -147,6 +159,7 @@ class Session:
     def ended(self, stream: Stream, reason: str) -> None:
         """Its collection is gone."""
         self.streams.pop(stream.id, None)
+        self._windowed.pop(stream.id, None)
         self.queue({"type": "dropped", "stream": stream.id, "reason": reason})
 
     def go_away(self, reason: str) -> None:
@@ -163,6 +176,12 @@ class Session:
         self.queue({"type": "heartbeat", "tokens": tokens, "at": time.time()})
 
     def _token(self, stream: Stream) -> str:
+        """Resumes it where nothing is untold."""
+        window = stream.window
+        untold = window is not None and window.matched
+        return window.token if window and untold else self._reached(stream)
+
+    def _reached(self, stream: Stream) -> str:
         lane = self.instance.lanes.followed[stream.lane]
         live = stream.slot is not None
         positions = lane.positions if live else stream.positions
@@ -227,6 +246,7 @@ class Session:
         quota = await instance.access.quotas.get(caller.tenant)
         quota.check_streams(self._connections.of(caller))
         self._refuse_more(wanted.stream)
+        window = wanted_window(wanted.best, wanted.window_seconds)
         definition = await instance.definition(self.context, wanted.collection)
         vector = await instance.vector(
             definition, wanted.vector, wanted.text, "message.vector"
@@ -245,7 +265,9 @@ class Session:
             self,
             filter=wanted.filter,  # type: ignore[arg-type]  # parsed
             credit=wanted.credit,
-            held=not instance.access.may_hold(caller),
+            window=window,
+            priority=wanted.priority,
+            held=not instance.access.may_hold(caller, wanted.priority),
         )
         if wanted.learned is not None:
             await self._learner.begin(stream, definition, wanted.learned)
@@ -258,6 +280,9 @@ class Session:
         live = positions is None and stream.open
         # "now" is the lane as it stands while nothing is awaited.
         stream.positions = dict(lane.positions) if positions is None else positions
+        if window is not None:
+            window.begin(self._reached(stream), time.time())
+            self._windowed[stream.id] = stream
         self.queue(
             {
                 "type": "watching",
@@ -319,6 +344,7 @@ class Session:
 
     async def _drop(self, stream: Stream, _: Any) -> None:
         del self.streams[stream.id]
+        self._windowed.pop(stream.id, None)
         self._learner.forget(stream)
         lanes = self.instance.lanes
         lane = lanes.followed[stream.lane]
@@ -349,9 +375,10 @@ class Session:
         self.queue(answer)
         self._go_on(stream)
 
-    def hold(self, *, held: bool) -> None:
-        """Under overload the streams of a tier stop; later they catch up."""
+    def hold(self, may: Callable[[str], bool]) -> None:
+        """Under overload the streams of a priority stop; later they catch up."""
         for stream in self.streams.values():
+            held = not may(stream.priority)
             if stream.held != held:
                 stream.held = held
                 self._stop(stream) if held else self._go_on(stream)
@@ -366,16 +393,5 @@ class Session:
             self.instance.lanes.replay(self, stream.lane).opened()
 
     def _list(self) -> None:
-        states = [
-            {
-                "stream": s.id,
-                "collection": s.collection,
-                "threshold": s.threshold,
-                "definition_version": s.definition_version,
-                "state": s.state,
-                "credit": s.credit,
-                "token": self._token(s),
-            }
-            for s in self.streams.values()
-        ]
+        states = [s.shown(self._token(s)) for s in self.streams.values()]
         self.queue({"type": "streams", "streams": states})

@@ -12,6 +12,7 @@ from service.contract import Filter
 from service.kernel import Index, metric
 from service.log.change import Change, Key, Position
 from service.log.definition import Definition
+from service.stream.window import Window
 
 Floats = NDArray[numpy.float32]
 Positions = dict[str, Position]
@@ -54,8 +55,12 @@ class Stream:
     credit: int | None = None
     """Matches that it may still send; None: no bound."""
     paused: bool = False
+    window: Window | None = None
+    """Where matches wait to be told together; None: each is told at once."""
+    priority: str = "normal"
+    """`normal` or `low`."""
     held: bool = False
-    """Whether the service is too busy for its tier."""
+    """Whether the service is too busy for its tier and priority."""
     positions: Positions = field(default_factory=dict)
     """Delivered up to here, while it is not live."""
     slot: int | None = None
@@ -81,6 +86,18 @@ class Stream:
         if self.credit == 0:
             return "no credit"
         return "replaying" if self.slot is None else "live"
+
+    def shown(self, token: str) -> dict[str, Any]:
+        """As a list of streams has it."""
+        return {
+            "stream": self.id,
+            "collection": self.collection,
+            "threshold": self.threshold,
+            "definition_version": self.definition_version,
+            "state": self.state,
+            "credit": self.credit,
+            "token": token,
+        }
 
 
 class Standing:

@@ -127,7 +127,8 @@ class App:
         self._instance.metrics.http_requests.labels("other", status).inc()
         if not begun[0]:
             data = orjson.dumps(error_body(failed, request_id))
-            extra = refusal_headers(failed)
+            cors = await self._instance.access.cors(scope["headers"])
+            extra = [*cors, *refusal_headers(failed)]
             await self._http.answer(send, status, data, request_id, extra)
 
     async def _preflight(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -61,6 +61,7 @@ class Http:
             status, data = 200, orjson.dumps(answer)
         except ServiceError as error:
             status, data = error.status, orjson.dumps(error_body(error, request_id))
+            extra = extra or await self._instance.access.cors(scope["headers"])
             extra = [*extra, *refusal_headers(error)]
         except Exception as error:  # noqa: BLE001 (a fault becomes a 500 with its id)
             log(

@@ -22,7 +22,7 @@ from service.transport.mailbox import Mailbox
 
 PATH = "/v1/streams"
 _NUMBERS = ("threshold", "rate_per_hour")
-_WHOLE = ("credit", "definition_version")
+_WHOLE = ("credit", "definition_version", "best", "window_seconds")
 
 
 def encode(message: dict[str, Any]) -> bytes:

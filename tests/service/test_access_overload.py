@@ -101,6 +101,19 @@ def test_streams_are_parked_by_tier_and_premium_s_never():
     assert [load.may_hold(t) for t in TIERS] == [False, False, True]
 
 
+def test_streams_of_low_priority_are_parked_first():
+    load = Overload(Clock(0.0))
+    for floor, expected in (
+        (0.0, [True, True, True]),
+        (0.5, [False, True, True]),
+        (1.0, [False, False, True]),
+        (1.4, [False, False, False]),
+    ):
+        load.floor = floor
+        assert [load.may_hold(t, "low") for t in TIERS] == expected
+        assert all(load.may_hold(t) for t in TIERS if t != "free")
+
+
 def test_the_floor_refuses_by_itself():
     load = Overload(Clock(0.0))
     for floor, expected in ((0, 0), (1, 1), (2, 2), (3, 3)):
@@ -142,7 +155,7 @@ def test_pressure_stays_in_range_and_tiers_fall_in_order(steps):
             if load.pressure() >= REFUSED_AT[tier]:
                 assert load.refuses(tier)
             if load.pressure() < REFUSED_AT[tier] - RELEASED_BELOW - 1e-9:
-                since = load._refused_since.get(tier)
+                since = load._refused_since.get((tier, 1.0))
                 assert not load.refuses(tier) or clock.now - since < DWELL
         premium_only = load.refuses("premium") and load.pressure() >= 2.75
         assert not premium_only or (load.refuses("free") and load.refuses("standard"))

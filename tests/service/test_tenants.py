@@ -309,6 +309,15 @@ async def test_a_ticket_opens_one_connection_for_a_page_that_may(strict, root):
         url = f"{strict.url}/v1/collections"
         async with browser.get(url, params=await ticket()) as answer:
             assert answer.status == 401
+        # A refusal before there is a caller can be read by a page of a key, and by
+        # no other.
+        for path in ("/v1/collections", "/v1/streams", "/v1/nothing"):
+            for who, told in ((page, page), ("https://evil.example", None)):
+                wrong = {"origin": who, "authorization": "Bearer mk_wrong"}
+                async with browser.get(strict.url + path, headers=wrong) as answer:
+                    assert answer.status in (401, 404)
+                    given = answer.headers.get("access-control-allow-origin")
+                    assert given == told, (path, who)
         headers = {"origin": page, "access-control-request-method": "POST"}
         async with browser.options(url, headers=headers) as answer:
             assert answer.status == 204
@@ -349,24 +358,32 @@ async def test_the_admission_level_refuses_free_and_holds_its_streams(strict, ro
     for stream in streams:
         await stream.send(watching(name))
         await of_type(stream, "watching")
+    low = WebSocket(strict, bearer(paid))
+    await low.send(watching(name, priority="low"))
+    await of_type(low, "watching")
     await root.call("turn_knob", name="admission", value=1.5, seconds=60.0)
 
-    async def state():
-        await streams[0].send({"type": "list"})
-        return (await of_type(streams[0], "streams"))["streams"][0]["state"]
+    async def states():
+        found = []
+        for stream in (streams[0], low):
+            await stream.send({"type": "list"})
+            listed = await of_type(stream, "streams")
+            found.append(listed["streams"][0]["state"])
+        return found
 
-    assert await until(state, lambda s: s == "held") == "held"
+    await until(states, lambda found: found == ["held", "held"])
     refused = await refusal(cheap.call("search", collection=name, vector=[1, 0, 0]))
     assert refused.code == "overloaded" and refused.details["retry_after"] >= 1
     await writer.call("search", collection=name, vector=[1, 0, 0])
     items = [{"id": "x", "vector": [1, 0, 0]}]
     await writer.call("upsert", collection=name, items=items)
     assert (await of_type(streams[1], "match"))["item"]["id"] == "x"
-    # When it is turned back, the held stream hears what it missed.
+    # When it is turned back, the held streams hear what they missed.
     await root.call("turn_knob", name="admission", value=0.0, seconds=60.0)
     async with asyncio.timeout(30):
-        assert (await of_type(streams[0], "match"))["item"]["id"] == "x"
-    for driver in (writer, cheap, *streams):
+        for stream in (streams[0], low):
+            assert (await of_type(stream, "match"))["item"]["id"] == "x"
+    for driver in (writer, cheap, low, *streams):
         await driver.close()
 
 

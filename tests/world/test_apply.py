@@ -128,8 +128,8 @@ def test_a_revision_that_answers_with_errors_is_rolled_back(
     with clients(f"{urls[canary]}/v1/collections/none:search"):
         try:
             planted = (
-                "        self._asked = getattr(self, '_asked', 0) + 1\n"
-                "        if self._asked % 3 == 0:\n"
+                "        self._planted = getattr(self, '_planted', 0) + 1\n"
+                "        if self._planted % 3 == 0:\n"
                 "            raise RuntimeError('planted')\n"
             )
             program.write_text(sound.replace(head, head + planted))
