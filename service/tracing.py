@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import Counter
 
 from service.google import UNREACHABLE, Google
+from service.log.change import Change
 from service.settings import Settings
 
 _EVERY = 1.0
@@ -36,8 +37,7 @@ _SCOPE = "meridian"
 Value = str | int | float | bool
 Attributes = Mapping[str, Value]
 """None holds what a user sent: names and ids of his are not for those who operate."""
-CLIENT, SERVER = Span.SPAN_KIND_CLIENT, Span.SPAN_KIND_SERVER
-PRODUCER, CONSUMER = Span.SPAN_KIND_PRODUCER, Span.SPAN_KIND_CONSUMER
+SERVER, PRODUCER = Span.SPAN_KIND_SERVER, Span.SPAN_KIND_PRODUCER
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,12 @@ class Spans:
             if root is not None:
                 span = _span(root.trace, os.urandom(8), root.span, name, kind)
                 self._add(span, began, ended, attributes)
+
+    def batch(self, name: str, changes: Sequence[Change], began: int) -> None:
+        """A step over a batch of changes that ends now."""
+        ids = (change.event_id for change in changes)
+        size = {"meridian.batch": len(changes)}
+        self.change(name, ids, began, time.time_ns(), size)
 
     def written(
         self,

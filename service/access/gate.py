@@ -14,10 +14,11 @@ from service.access.caller import (
     TENANT_SCOPES,
     Caller,
 )
-from service.access.records import PREFIX, KeyStore, sha256
+from service.access.records import KeyStore
 from service.access.tickets import Tickets
 from service.access.tokens import Tokens, looks_like_token
 from service.contract import ServiceError
+from service.contract.signing import KEY_PREFIX, sha256
 
 Headers = Iterable[tuple[bytes, bytes]]
 CHALLENGE = (b"www-authenticate", b'Bearer realm="meridian"')
@@ -180,7 +181,7 @@ class Gate:
 
     def _known(self, text: str) -> Caller | None:
         """The caller, as far as no look elsewhere is needed."""
-        if text.startswith(PREFIX):
+        if text.startswith(KEY_PREFIX):
             return self._keys.known(text)
         if looks_like_token(text):
             return self._tokens.known(text) if self._tokens else None
@@ -200,7 +201,7 @@ class Gate:
             )
 
     def _look_up(self, text: str) -> Awaitable[Caller]:
-        if looks_like_token(text) and self._tokens and not text.startswith(PREFIX):
+        if looks_like_token(text) and self._tokens and not text.startswith(KEY_PREFIX):
             return self._tokens.caller(text)
         return self._by_key(text)
 

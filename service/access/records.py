@@ -7,7 +7,6 @@ request its time.
 """
 
 import asyncio
-import hashlib
 import hmac
 import re
 import secrets
@@ -25,12 +24,12 @@ from service.access.caller import (
 from service.access.origins import checked_origins
 from service.access.system import FRESH, FRESH_ABSENT, Memory, SystemItems
 from service.contract import ServiceError
+from service.contract.signing import KEY_PREFIX, Address, sha256, split_key
 from service.contract.validate import shown
 from service.log.commit import Committer
 from service.log.reader import Reader
 
 COLLECTION = "keys"
-PREFIX = "mk_"
 MOST_OVERLAP = 30 * 86_400
 """Longest time (s) that an old secret goes on beside its successor."""
 MOST_SECRETS = 8
@@ -38,14 +37,8 @@ MOST_SECRETS = 8
 MOST_NOTE = 200
 ORIGINS_FRESH = 30.0
 _ALPHABET = string.ascii_letters + string.digits
-_KEY = re.compile(r"mk_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ID = re.compile(r"[A-Za-z0-9]{12}")
 _REVOKED = ".revoked"
-
-
-def sha256(secret: str) -> str:
-    """What is kept of a secret."""
-    return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +103,12 @@ class KeyRecord:
             expires=ends[0],
         )
 
+    def signed(self, address: Address, now: float) -> bool:
+        """Whether this key, as it is now, opens a signed address."""
+        live = [h for h in self.hashes if h.until is None or now < h.until]
+        held = [address.signed_by(h.sha256) for h in live]
+        return any(held) and self.revoked is None and "read" in self.scopes
+
 
 def _record(name: str, stored: dict[str, Any], revoked: float | None) -> KeyRecord:
     return KeyRecord(
@@ -123,12 +122,6 @@ def _record(name: str, stored: dict[str, Any], revoked: float | None) -> KeyReco
         created=stored["created"],
         note=stored["note"],
     )
-
-
-def split_key(text: str) -> tuple[str, str] | None:
-    """(id, secret) of a key's text, None when it has another form."""
-    found = _KEY.fullmatch(text)
-    return (found[1], found[2]) if found else None
 
 
 class KeyStore:
@@ -172,7 +165,7 @@ class KeyStore:
             note=note,
         )
         await self._store(record)
-        return f"{PREFIX}{name}_{secret}"
+        return f"{KEY_PREFIX}{name}_{secret}"
 
     async def rotate(self, name: str, overlap_seconds: float = 3600.0) -> str:
         """A new text for a key; the old secret goes on for the overlap.
@@ -205,7 +198,7 @@ class KeyStore:
             )
         hashes = (SecretHash(sha256(secret), None), *old)
         await self._store(replace(record, hashes=hashes))
-        return f"{PREFIX}{name}_{secret}"
+        return f"{KEY_PREFIX}{name}_{secret}"
 
     async def revoke(self, name: str) -> None:
         """Ends a key for good, in every region within 30 s.

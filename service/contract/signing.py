@@ -18,12 +18,24 @@ from urllib.parse import quote
 PREFIX = "/v1/public/"
 MOST_SECONDS = 7 * 86_400
 """Longest life of a signed address."""
-_KEY = re.compile(r"mk_([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
+KEY_PREFIX = "mk_"
+_KEY = re.compile(KEY_PREFIX + r"([A-Za-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _PATH = re.compile(
     r"/v1/public/([^/]{1,200})/collections/([a-z0-9][a-z0-9_-]{0,63})/items/"
     r"([^\x00-\x1f\x7f]{1,512})"
 )
 _SIGNED = re.compile(r"~([A-Za-z0-9]{12})\.([1-9][0-9]{0,11})\.([A-Za-z0-9_-]{43})")
+
+
+def sha256(secret: str) -> str:
+    """What is kept of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def split_key(text: str) -> tuple[str, str] | None:
+    """(id, secret) of a key's text, None when it has another form."""
+    found = _KEY.fullmatch(text)
+    return (found[1], found[2]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +85,11 @@ def signed_path(key: str, collection: str, item: str, expires: int) -> str:
 
     `key` is the key's text; raises ValueError of another form.
     """
-    found = _KEY.fullmatch(key)
-    if found is None:
+    parts = split_key(key)
+    if parts is None:
         raise ValueError("only an API key (mk_...) signs addresses")
-    name, secret = found.groups()
-    digest = hashlib.sha256(secret.encode()).hexdigest()
-    made = signature(digest, name, expires, collection, item)
+    name, secret = parts
+    made = signature(sha256(secret), name, expires, collection, item)
     return public_path(f"~{name}.{expires}.{made}", collection, item)
 
 

@@ -20,7 +20,7 @@ from service.stream.connections import Connections
 from service.stream.instance import Instance
 from service.stream.learner import Learner
 from service.stream.standing import Positions, Stream
-from service.stream.starting import Starting
+from service.stream.starting import Gaps, Starting
 from service.stream.token import write_token
 from service.stream.window import matched, wanted_window
 from service.telemetry import log
@@ -49,6 +49,7 @@ class Session:
         self.context = context
         self.streams: dict[str, Stream] = {}
         self._windowed: dict[str, Stream] = {}
+        """Those of them with a window: looked at twice a second, all are not."""
         self._connections = connections
         self._recent = recent
         self._encode = encode
@@ -70,6 +71,7 @@ class Session:
         self._connections.remove(self)
         self.instance.lanes.forget(self)
         self.streams.clear()
+        self._windowed.clear()
 
     @property
     def has_credit(self) -> bool:
@@ -283,26 +285,21 @@ class Session:
         if window is not None:
             window.begin(self._reached(stream), time.time())
             self._windowed[stream.id] = stream
-        self.queue(
-            {
-                "type": "watching",
-                "stream": stream.id,
-                "collection": stream.collection,
-                "threshold": threshold,
-                "token": write_token(
-                    lane.number, stream.positions, stream.definition_version
-                ),
-                "region": instance.settings.region,
-            }
-        )
-        if wanted.learned is not None:
-            self.queue(self._learner.event(stream))
-        for gap in gaps:
-            self.queue({"type": "gap", "stream": stream.id, **gap})
+        self._announce(stream, gaps, learned=wanted.learned is not None)
         if live:
             collection.standing.add(stream)
         else:
             instance.lanes.replay(self, lane.number).add([stream])
+
+    def _announce(self, stream: Stream, gaps: Gaps, *, learned: bool) -> None:
+        """Says that a stream runs, from where, and what it does not hear."""
+        said = self._of(stream) | {"token": self._reached(stream)}
+        del said["definition_version"]  # the client's own
+        self.queue({"type": "watching", **said})
+        if learned:
+            self.queue(self._learner.event(stream))
+        for gap in gaps:
+            self.queue({"type": "gap", "stream": stream.id, **gap})
 
     async def _threshold(self, wanted: Watch, definition: Any, vector: Any) -> float:
         if wanted.threshold is not None:

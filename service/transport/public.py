@@ -77,11 +77,7 @@ class Public:
         if not now < address.expires <= now + MOST_SECONDS:
             return None
         record = await self._instance.access.keys.find(address.key)
-        if record is None or record.revoked is not None or "read" not in record.scopes:
-            return None
-        known = [h for h in record.hashes if h.until is None or now < h.until]
-        held = [address.signed_by(h.sha256) for h in known]
-        return record.tenant if any(held) else None
+        return record.tenant if record and record.signed(address, now) else None
 
 
 def _known(scope: Scope, etag: bytes) -> bool:

@@ -120,7 +120,7 @@ class Inbox:
                 if self._apply is not None:
                     began = time.time_ns()
                     await self._apply(ready)
-                    self._trace("apply", ready, began)
+                    self._metrics.spans.batch("apply", ready, began)
             except (*GONE, asyncpg.PostgresError) as error:
                 log("WARNING", "apply failed", error=repr(error), lane=key)
                 await asyncio.sleep(0.5)
@@ -128,13 +128,8 @@ class Inbox:
                 continue
             began = time.time_ns()
             await self._feeder.feed(ready)
-            self._trace("feed", ready, began)
+            self._metrics.spans.batch("feed", ready, began)
             sequencer.advance(ready[-1].position)
-
-    def _trace(self, step: str, changes: list[Change], began: int) -> None:
-        batch = {"meridian.batch": len(changes)}
-        ids = (c.event_id for c in changes)
-        self._metrics.spans.change(step, ids, began, time.time_ns(), batch)
 
     async def _reposition(self, key: Key) -> None:
         """The attempt may have been stored; another worker may have been first."""

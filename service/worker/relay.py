@@ -91,9 +91,7 @@ class Relay:
     async def _feed(self, changes: list[Change]) -> None:
         began = time.time_ns()
         await self._feeder.feed(changes)
-        ids = (c.event_id for c in changes)
-        batch = {"meridian.batch": len(changes)}
-        self._metrics.spans.change("feed", ids, began, time.time_ns(), batch)
+        self._metrics.spans.batch("feed", changes, began)
 
     async def _publish(self, groups: list[list[Change]]) -> None:
         messages = [(encode(group), _attributes(group)) for group in groups]
