@@ -22,6 +22,7 @@ from service.client.carriers import (
 from service.client.errors import ClientError, DeadlineError
 from service.client.methods import Methods, identified
 from service.client.policy import Breaker, Budget, Pool, backoff
+from service.client.watching import Watching
 from service.contract.operations import OPERATIONS, Operation
 from service.contract.signing import MOST_SECONDS, signed_path
 
@@ -72,6 +73,8 @@ class Client(Methods):
         self._hedge_after = hedge_after
         self._tracer = tracer
         self._sessions = Sessions(most_requests)
+        self.watchings: set[Watching] = set()
+        """Those that run; they end with the client."""
         self._pool = Pool(most_requests)
         self._budget = Budget()
         self._breakers: dict[str, Breaker] = {}
@@ -89,7 +92,10 @@ class Client(Methods):
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Ends what is watched and closes the connections."""
+        # One that went on would connect again, with nobody to close it.
+        for watching in tuple(self.watchings):
+            await watching.close()
         if self._carrier is not None:
             await self._carrier.close()
             self._carrier = None

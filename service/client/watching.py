@@ -128,6 +128,7 @@ class Watching:
     async def close(self) -> None:
         """Ends the iteration and the connection."""
         self._closed = True
+        self._client.watchings.discard(self)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -147,6 +148,7 @@ class Watching:
 
     def _start(self) -> None:
         if self._task is None:
+            self._client.watchings.add(self)
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:

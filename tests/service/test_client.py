@@ -310,3 +310,17 @@ def test_bad_options_are_refused():
         Client("http://127.0.0.1:1", over="carrier pigeon")
     with pytest.raises(ValueError, match="at least one"):
         Client([])
+
+
+async def test_what_is_watched_ends_with_its_client(world):
+    asia = world.regions["asia"]
+    async with Client(asia.url) as client:
+        name = f"c{uuid.uuid4().hex[:12]}"
+        await client.create(name, dimension=2)
+        query = Query(stream="s", collection=name, vector=[1, 0], threshold=0.5)
+        watching = client.watch([query])
+        await watching.ready()
+    async with asyncio.timeout(5):
+        assert [match async for match in watching] == []
+    await asyncio.sleep(1.2)  # longer than any pause before it would connect again
+    assert client._sessions._session is None
