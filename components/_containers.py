@@ -8,6 +8,8 @@ import pulumi
 from components._base import Block
 
 PORT = 8080
+ADMIN_PORT = 8081
+"""Where a container that speaks gRPC answers probes and scrapes, over HTTP/1.1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,10 @@ class ServiceShape:
     """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
     trace_share: float | None = None
     """Writes and requests whose spans are kept, of all; left out: none."""
+    grpc_min_instances: int | None = None
+    """Kept warm of the second service, which speaks gRPC; left out: none."""
+    grpc_max_instances: int | None = None
+    """Its ceiling; left out: there is no such service."""
 
 
 def environment(values: Mapping[str, pulumi.Input[str]]) -> list[Block]:
@@ -55,10 +61,32 @@ def stream_container(
     values: Mapping[str, pulumi.Input[str]],
 ) -> Block:
     """Container of the Cloud Run service."""
+    # "h2c" here would break WebSocket upgrades.
+    return _serving(image, shape, values, {"name": "http1", "container_port": PORT})
+
+
+def grpc_container(
+    image: pulumi.Input[str],
+    shape: ServiceShape,
+    values: Mapping[str, pulumi.Input[str]],
+) -> Block:
+    """Container of the service that speaks gRPC: probes ask its other port, because
+    Google sends HTTP probes by HTTP/1.1."""
+    more = {"MERIDIAN_PROTOCOL": "grpc", "MERIDIAN_ADMIN_PORT": str(ADMIN_PORT)}
+    port = {"name": "h2c", "container_port": PORT}
+    return _serving(image, shape, {**values, **more}, port, ADMIN_PORT)
+
+
+def _serving(
+    image: pulumi.Input[str],
+    shape: ServiceShape,
+    values: Mapping[str, pulumi.Input[str]],
+    port: Block,
+    probed: int = PORT,
+) -> Block:
     return {
         "image": image,
-        # "h2c" here would break WebSocket upgrades.
-        "ports": {"name": "http1", "container_port": PORT},
+        "ports": port,
         "envs": environment({**values, "MERIDIAN_ROLE": "stream"}),
         "resources": {
             "limits": resource_limits(shape),
@@ -67,19 +95,19 @@ def stream_container(
             "startup_cpu_boost": True,
         },
         "startup_probe": {
-            "http_get": {"path": "/health/startup", "port": PORT},
+            "http_get": {"path": "/health/startup", "port": probed},
             "period_seconds": 2,
             "timeout_seconds": 1,
             "failure_threshold": 120,
         },
         "liveness_probe": {
-            "http_get": {"path": "/health/live", "port": PORT},
+            "http_get": {"path": "/health/live", "port": probed},
             "period_seconds": 10,
             "timeout_seconds": 3,
             "failure_threshold": 3,
         },
         "readiness_probe": {
-            "http_get": {"path": "/health/ready", "port": PORT},
+            "http_get": {"path": "/health/ready", "port": probed},
             "period_seconds": 5,
             "timeout_seconds": 2,
             "failure_threshold": 2,

@@ -3,12 +3,16 @@
 import pulumi
 
 from components._base import Block
+from topology import names
 
 CACHEABLE = "/v1/public/{address=**}"
 """Items of public collections and signed addresses: what caches may keep."""
 
 RETRIED = ["connect-failure", "gateway-error", "refused-stream"]
 """A refused write stored nothing or is known again by its event id."""
+
+RETRIED_RPC = ["connect-failure", "refused-stream", "unavailable"]
+"""The same for gRPC, whose refusals are statuses."""
 
 SQLI = "evaluatePreconfiguredWaf('sqli-v33-stable', {'sensitivity': 1})"
 
@@ -79,20 +83,39 @@ def cdn_policy(stale_seconds: int) -> Block:
 
 
 def path_matcher(
-    streams: pulumi.Input[str], reads: pulumi.Input[str], retries: int
+    streams: pulumi.Input[str],
+    reads: pulumi.Input[str],
+    rpc: pulumi.Input[str] | None,
+    retries: int,
 ) -> Block:
-    """What caches may keep to the cached backend, all else to the streams."""
-    retry = {"num_retries": retries, "retry_conditions": RETRIED}
+    """What caches may keep to the cached backend, gRPC to its own, all else to the
+    streams."""
+    rules = [_rule(1, {"path_template_match": CACHEABLE}, reads, RETRIED, retries)]
+    if rpc is not None:
+        path = {"prefix_match": names.RPC_PATHS}
+        rules.append(_rule(2, path, rpc, RETRIED_RPC, retries))
     return {
         "name": "paths",
         "default_service": streams,
-        "default_route_action": {"retry_policy": retry},
-        "route_rules": [
-            {
-                "priority": 1,
-                "match_rules": [{"path_template_match": CACHEABLE}],
-                "service": reads,
-                "route_action": {"retry_policy": retry},
-            }
-        ],
+        "default_route_action": {"retry_policy": _retry(RETRIED, retries)},
+        "route_rules": rules,
     }
+
+
+def _rule(
+    priority: int,
+    match: Block,
+    service: pulumi.Input[str],
+    conditions: list[str],
+    retries: int,
+) -> Block:
+    return {
+        "priority": priority,
+        "match_rules": [match],
+        "service": service,
+        "route_action": {"retry_policy": _retry(conditions, retries)},
+    }
+
+
+def _retry(conditions: list[str], retries: int) -> Block:
+    return {"num_retries": retries, "retry_conditions": conditions}

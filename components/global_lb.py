@@ -26,6 +26,8 @@ class GlobalLBArgs:
     """Name that clients connect to."""
     backends: Mapping[str, pulumi.Input[str]]
     """Serverless NEG of each serving region."""
+    grpc_backends: Mapping[str, pulumi.Input[str]] | None = None
+    """The same of the services that speak gRPC; left out: it has no route."""
     requests_per_minute: int
     """Requests one address may send, in each region of the balancer."""
     retries: int
@@ -45,7 +47,7 @@ class GlobalLBArgs:
 
 
 class GlobalLB(Component):
-    """Addresses, certificate, Armor, two backend services and the URL map."""
+    """Addresses, certificate, Armor, backend services and the URL map."""
 
     address: pulumi.Output[str]
     """IPv4 address of the platform."""
@@ -65,14 +67,15 @@ class GlobalLB(Component):
         super().__init__("meridian:index:GlobalLB", name, opts)
         args = coerce(GlobalLBArgs, args)
         armor = self._armor(args)
-        streams = self._backend(args, "streams", armor, {})
-        reads = self._backend(
-            args,
-            "reads",
-            armor,
-            {"enable_cdn": True, "cdn_policy": _routes.cdn_policy(args.stale_seconds)},
-        )
-        routes = self._url_map(args, streams, reads)
+        streams = self._backend(args, "streams", armor)
+        cached = _routes.cdn_policy(args.stale_seconds)
+        reads = self._backend(args, "reads", armor, enable_cdn=True, cdn_policy=cached)
+        rpc = None
+        if args.grpc_backends:
+            rpc = self._backend(
+                args, "grpc", armor, args.grpc_backends, protocol="HTTP2"
+            )
+        routes = self._url_map(args, streams, reads, rpc)
         secure = self._https(args, routes)
         plain = self._redirect(args)
         addresses = {
@@ -104,15 +107,18 @@ class GlobalLB(Component):
         args: GlobalLBArgs,
         part: str,
         armor: compute.SecurityPolicy,
-        extra: dict[str, Block],
+        groups: Mapping[str, pulumi.Input[str]] | None = None,
+        protocol: str = "HTTPS",
+        **extra: Block,
     ) -> compute.BackendService:
         """No timeout, health check, port or balancing mode: serverless refuses them."""
+        groups = groups or args.backends
         return compute.BackendService(
             f"{self.stem}-{part}",
             name=self._named(args, part),
             load_balancing_scheme=SCHEME,
-            protocol="HTTPS",
-            backends=[{"group": args.backends[key]} for key in sorted(args.backends)],
+            protocol=protocol,
+            backends=[{"group": groups[key]} for key in sorted(groups)],
             security_policy=armor.id,
             outlier_detection=_routes.outlier_detection(
                 args.ejection_errors, args.ejection_seconds, args.ejection_percent
@@ -129,13 +135,17 @@ class GlobalLB(Component):
         args: GlobalLBArgs,
         streams: compute.BackendService,
         reads: compute.BackendService,
+        rpc: compute.BackendService | None,
     ) -> compute.URLMap:
+        matcher = _routes.path_matcher(
+            streams.id, reads.id, rpc.id if rpc else None, args.retries
+        )
         return compute.URLMap(
             f"{self.stem}-routes",
             name=self._named(args, "routes"),
             default_service=streams.id,
             host_rules=[{"hosts": ["*"], "path_matcher": "paths"}],
-            path_matchers=[_routes.path_matcher(streams.id, reads.id, args.retries)],
+            path_matchers=[matcher],
             opts=self.child(),
         )
 

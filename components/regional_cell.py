@@ -87,10 +87,12 @@ class RegionalCellArgs:
 
 
 class RegionalCell(Component):
-    """Subnet, service, workers, cache, database, subscriptions and the region's NEG."""
+    """Subnet, services, workers, cache, database, subscriptions and the NEGs."""
 
     neg: pulumi.Output[str]
     """Network endpoint group, known once the service stands behind it."""
+    grpc_neg: pulumi.Output[str]
+    """The same of the service that speaks gRPC; empty where there is none."""
     service: pulumi.Output[str]
     """Name of the Cloud Run service."""
     database: pulumi.Output[str]
@@ -112,10 +114,14 @@ class RegionalCell(Component):
         vault = Vault(f"{name}-vault", args.vault, self.child())
         values = self._environment(args, cache, database, inbox)
         access = _containers.vpc_access(args.network, self._subnet(args).id)
-        service = self._service(args, values, access, vault)
+        service = self._service(args, access, vault, self._web(args, values))
         self._workers(args, values, access, vault)
-        self.neg = after(self._neg(args, service).id, [service])
+        self.neg = self._neg(args, "neg", service)
         self.service = service.name
+        self.grpc_neg = pulumi.Output.from_input("")
+        if args.shape.grpc_max_instances:
+            rpc = self._service(args, access, vault, self._rpc(args, values))
+            self.grpc_neg = self._neg(args, "grpc-neg", rpc)
         self.database, self.database_endpoint = database.instance, database.endpoint
         self.finish()
 
@@ -174,21 +180,53 @@ class RegionalCell(Component):
             values["PUBSUB_SUBSCRIPTION_REPAIRS"] = inbox.repairs
         return values
 
+    def _web(
+        self, args: RegionalCellArgs, values: dict[str, pulumi.Input[str]]
+    ) -> "_Serving":
+        """HTTP and WebSocket."""
+        return _Serving(
+            part="service",
+            name=names.stream_service(args.prefix),
+            container=_containers.stream_container(
+                args.image, args.shape, self._as_stream(args, values)
+            ),
+            least=args.shape.min_instances,
+            most=args.shape.max_instances,
+            not_ours=_not_ours(args),
+        )
+
+    def _rpc(
+        self, args: RegionalCellArgs, values: dict[str, pulumi.Input[str]]
+    ) -> "_Serving":
+        """gRPC; its image and its minimum stay with Pulumi."""
+        return _Serving(
+            part="grpc",
+            name=names.grpc_service(args.prefix),
+            container=_containers.grpc_container(
+                args.image, args.shape, self._as_stream(args, values)
+            ),
+            least=args.shape.grpc_min_instances or 0,
+            most=args.shape.grpc_max_instances or 0,
+            not_ours=[],
+        )
+
+    def _as_stream(
+        self, args: RegionalCellArgs, values: dict[str, pulumi.Input[str]]
+    ) -> dict[str, pulumi.Input[str]]:
+        user = pulumi.Output.from_input(args.stream_email).apply(database_user)
+        return {**values, "DATABASE_USER": user}
+
     def _service(
         self,
         args: RegionalCellArgs,
-        values: dict[str, pulumi.Input[str]],
         access: Block,
         vault: Vault,
+        serving: "_Serving",
     ) -> cloudrunv2.Service:
         shape = args.shape
-        user = pulumi.Output.from_input(args.stream_email).apply(database_user)
-        container = _containers.stream_container(
-            args.image, shape, {**values, "DATABASE_USER": user}
-        )
         return cloudrunv2.Service(
-            f"{self.stem}-service",
-            name=names.stream_service(args.prefix),
+            f"{self.stem}-{serving.part}",
+            name=serving.name,
             location=args.region,
             # Any other way in would pass by Cloud Armor.
             ingress="INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
@@ -198,19 +236,19 @@ class RegionalCell(Component):
             deletion_protection=False,
             scaling={
                 "scaling_mode": "AUTOMATIC",
-                "min_instance_count": shape.min_instances,
-                "max_instance_count": shape.max_instances,
+                "min_instance_count": serving.least,
+                "max_instance_count": serving.most,
             },
             template={
-                "containers": _containers.containers(container, shape),
+                "containers": _containers.containers(serving.container, shape),
                 "execution_environment": "EXECUTION_ENVIRONMENT_GEN2",
                 "max_instance_request_concurrency": shape.concurrency,
-                "scaling": {"max_instance_count": shape.max_instances},
+                "scaling": {"max_instance_count": serving.most},
                 "service_account": args.stream_email,
                 "timeout": f"{shape.timeout_seconds}s",
                 "vpc_access": access,
             },
-            opts=self.child(depends_on=[vault], ignore_changes=_not_ours(args)),
+            opts=self.child(depends_on=[vault], ignore_changes=serving.not_ours),
         )
 
     def _workers(
@@ -242,19 +280,39 @@ class RegionalCell(Component):
         )
 
     def _neg(
-        self, args: RegionalCellArgs, service: cloudrunv2.Service
-    ) -> compute.RegionNetworkEndpointGroup:
+        self, args: RegionalCellArgs, part: str, service: cloudrunv2.Service
+    ) -> pulumi.Output[str]:
         """Without a name: Pulumi adds a hash, so that a successor can stand beside it.
 
         Every change replaces it, and a group in use cannot be deleted first.
         """
-        return compute.RegionNetworkEndpointGroup(
-            f"{self.stem}-neg",
+        group = compute.RegionNetworkEndpointGroup(
+            f"{self.stem}-{part}",
             region=args.region,
             network_endpoint_type="SERVERLESS",
             cloud_run={"service": service.name},
             opts=self.child(),
         )
+        found: pulumi.Output[str] = after(group.id, [service])
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Serving:
+    """What the region's two services differ in."""
+
+    part: str
+    """End of the resource's name."""
+    name: str
+    """Physical name."""
+    container: Block
+    """The one that serves."""
+    least: int
+    """Kept warm."""
+    most: int
+    """Ceiling."""
+    not_ours: list[str]
+    """Fields that have another owner."""
 
 
 def _not_ours(args: RegionalCellArgs) -> list[str]:

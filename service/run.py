@@ -1,6 +1,7 @@
 """Runs the role that the environment names, in this process."""
 
 import socket
+from collections.abc import Sequence
 
 import uvloop
 
@@ -25,18 +26,22 @@ class Warm:
         return cls(load(), load_model())
 
 
-def run(warm: Warm, sock: socket.socket | None = None) -> None:
-    """Runs to the end; `sock` is a listening socket where the caller made one."""
+def run(warm: Warm, sockets: Sequence[socket.socket] = ()) -> None:
+    """Runs to the end.
+
+    `sockets` are the serving port's and, beside gRPC, the administration's, where the
+    caller made them.
+    """
     route_logging()
     settings = Settings.from_environment()
     if settings.role == "stream":
         from service.stream.server import run as run_instance
 
-        work = run_instance(settings, warm.kernel, Embedder(warm.model), sock)
+        work = run_instance(settings, warm.kernel, Embedder(warm.model), sockets)
     elif settings.role == "worker":
         from service.worker.main import run as run_worker
 
-        work = run_worker(settings, sock)
+        work = run_worker(settings, *sockets)
     else:
         raise SystemExit(
             f"MERIDIAN_ROLE is {settings.role!r}; allowed: stream, worker."

@@ -48,6 +48,8 @@ class Settings:
     """None: listen nowhere."""
     protocol: str
     """`http` or `grpc`: one port carries one of them (ADR 0010)."""
+    admin_port: int
+    """Beside gRPC: health, metrics and administration over HTTP/1.1."""
     revision: str
     access: str
     """`open`: nobody is asked who he is; `required`: everybody needs a key."""
@@ -113,6 +115,7 @@ class Settings:
             host=environ.get("HOST", "0.0.0.0"),
             port=int(port) if port else None,
             protocol=_one_of(environ, "MERIDIAN_PROTOCOL", ("http", "grpc")),
+            admin_port=int(environ.get("MERIDIAN_ADMIN_PORT", "8081")),
             revision=environ.get("K_REVISION", ""),
             access=_one_of(environ, "MERIDIAN_ACCESS", ("open", "required")),
             root_key_sha256=environ.get("MERIDIAN_ROOT_KEY_SHA256", ""),

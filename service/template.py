@@ -35,6 +35,10 @@ _USED_LATER = (
 )
 
 
+Sockets = list[socket.socket]
+_PORTS = ("PORT", "MERIDIAN_ADMIN_PORT")
+
+
 def _warm() -> Warm:
     """Imports what the children need and loads what they share."""
     # What is collected before the fork leaves holes in pages; every child would fill
@@ -49,20 +53,30 @@ def _warm() -> Warm:
     return warm
 
 
-def _listen(environment: dict[str, str]) -> socket.socket:
+def _listen(environment: dict[str, str]) -> Sockets:
+    """The port that serves, and beside gRPC the one for probes and scrapes."""
+    grpc = environment.get("MERIDIAN_PROTOCOL") == "grpc"
+    host = environment.get("HOST", "127.0.0.1")
+    made = [_bound(host, shared=grpc)]
+    if grpc:
+        made.append(_bound(host, shared=False))
+    return made
+
+
+def _bound(host: str, *, shared: bool) -> socket.socket:
+    """A port of the system's choice; a shared one is kept, not listened on: grpc takes
+    no socket and binds the same port while this one keeps it."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    grpc = environment.get("MERIDIAN_PROTOCOL") == "grpc"
-    if grpc:
-        # grpc takes no socket: it binds the same port while this one keeps it.
+    if shared:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind((environment.get("HOST", "127.0.0.1"), 0))
-    if not grpc:
+    sock.bind((host, 0))
+    if not shared:
         sock.listen(1024)
     return sock
 
 
-def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> None:
+def _become(request: dict[str, Any], sockets: Sockets, warm: Warm) -> None:
     """Turns this fork into the asked process; does not return."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -71,20 +85,22 @@ def _become(request: dict[str, Any], sock: socket.socket | None, warm: Warm) -> 
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    kept = sock.fileno() if sock else 2
-    os.closerange(3, kept)
-    os.closerange(kept + 1, 65536)
+    first = 3
+    for kept in sorted(sock.fileno() for sock in sockets):
+        os.closerange(first, kept)
+        first = kept + 1
+    os.closerange(first, 65536)
     os.environ.clear()
     os.environ.update(request["env"])
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    if sock:
-        os.environ["PORT"] = str(sock.getsockname()[1])
+    for name, sock in zip(_PORTS, sockets, strict=False):
+        os.environ[name] = str(sock.getsockname()[1])
     gc.enable()
     random.seed()
     numpy.random.seed()
     code = 1
     try:
-        run(warm, sock)
+        run(warm, sockets)
         code = 0
     except SystemExit as end:
         print(end, file=sys.stderr)
@@ -106,13 +122,13 @@ def _answer(line: str, warm: Warm) -> dict[str, Any]:
         raise ValueError("env must map strings to strings")
     with open(request["log"], "ab"):
         pass
-    sock = _listen(request["env"]) if request.get("port") else None
+    sockets = _listen(request["env"]) if request.get("port") else []
     pid = os.fork()
     if pid == 0:
-        _become(request, sock, warm)
+        _become(request, sockets, warm)
     answer = {"id": request["id"], "pid": pid}
-    if sock:
-        answer["port"] = sock.getsockname()[1]
+    for name, sock in zip(("port", "admin_port"), sockets, strict=False):
+        answer[name] = sock.getsockname()[1]
         sock.close()
     return answer
 

@@ -23,7 +23,7 @@ FOUNDATION = (
 )
 """What the foundation publishes."""
 
-CELL = ("neg", "service", "database", "database_endpoint")
+CELL = ("neg", "grpc_neg", "service", "database", "database_endpoint")
 """What every cell publishes."""
 
 EDGE = ("address", "address_v6", "url_map", "backend_service")

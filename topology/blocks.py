@@ -106,6 +106,10 @@ class ServiceSettings:
         default=None, pattern=r"[0-9a-f]{64}", hint="what `meridian root-key` prints"
     )
     """SHA-256 of the key that makes the first keys; the key itself is nowhere."""
+    grpc_min_instances: int = setting(default=0, minimum=0, unit="instances")
+    """Kept warm of each region's second service, which speaks gRPC."""
+    grpc_max_instances: int = setting(default=0, minimum=0, unit="instances")
+    """Ceiling of that service; 0: no region speaks gRPC."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -207,6 +207,15 @@ def _shares(catalogue: Catalogue) -> Iterator[Report]:
 
 
 def _instances(catalogue: Catalogue) -> Iterator[Report]:
+    service = catalogue.service
+    if service.grpc_max_instances < service.grpc_min_instances:
+        yield (
+            "service.grpc_max_instances",
+            f"grpc_max_instances {service.grpc_max_instances:,} is below "
+            f"grpc_min_instances {service.grpc_min_instances:,}",
+            f"use grpc_max_instances {service.grpc_min_instances:,} or more, or lower "
+            "grpc_min_instances",
+        )
     model = Model(catalogue=catalogue, registry=registry())
     for name in catalogue.regions:
         minimum = model.value("instances", name)

@@ -77,9 +77,9 @@ class _Demand:
     each: int
     request: str
 
-    def fits(self, workers: int) -> int:
-        """Instances that the grant has room for beside the workers."""
-        return max(0, self.granted // self.each - workers)
+    def fits(self, beside: int) -> int:
+        """Instances that the grant has room for beside so many others."""
+        return max(0, self.granted // self.each - beside)
 
 
 def _demands(plan: "Plan", region: "RegionPlan") -> tuple[_Demand, _Demand]:
@@ -105,7 +105,8 @@ def _demands(plan: "Plan", region: "RegionPlan") -> tuple[_Demand, _Demand]:
 
 
 def _quota(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
-    count = region.instances_max + region.workers
+    beside = region.workers + region.grpc_instances_max
+    count = region.instances_max + beside
     for demand in _demands(plan, region):
         rollout = demand.needed * limits.ROLLOUT_FACTOR
         if demand.needed > demand.granted:
@@ -116,7 +117,7 @@ def _quota(plan: "Plan", region: "RegionPlan") -> Iterator[Finding]:
                 message=f"needs {demand.needed:,} {demand.unit} ({count:,} instances x "
                 f"{demand.each}), {demand.granted:,} granted",
                 remedy=f"request {demand.request}, or set max_instances to "
-                f"{demand.fits(region.workers):,}",
+                f"{demand.fits(beside):,}",
             )
         elif rollout > demand.granted:
             yield Finding(

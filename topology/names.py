@@ -10,6 +10,9 @@ from topology.catalogue import Catalogue
 CLIENT_ADDRESS = "x-meridian-client-address"
 """Header in which the load balancer tells the service a client's address."""
 
+RPC_PATHS = "/meridian.v1.Meridian/"
+"""Start of the paths of every gRPC method; a test compares it with the contract."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
@@ -40,6 +43,11 @@ CUSTOM_ROLE = Kind(what="custom role", longest=64, pattern=r"[a-zA-Z0-9_.]+")
 def stream_service(prefix: str) -> str:
     """Cloud Run service; unique by region, so the region is not in it."""
     return f"{prefix}-stream"
+
+
+def grpc_service(prefix: str) -> str:
+    """Cloud Run service that speaks gRPC."""
+    return f"{prefix}-grpc"
 
 
 def worker_pool(prefix: str) -> str:

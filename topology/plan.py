@@ -20,6 +20,8 @@ SUMMED = (
     "streams",
     "instances",
     "instances_max",
+    "grpc_instances",
+    "grpc_instances_max",
     "workers",
     "vcpu",
     "vcpu_max",
@@ -105,10 +107,14 @@ class RegionPlan:
     """Warm instances."""
     instances_max: int
     """Ceiling."""
+    grpc_instances: int
+    """Warm instances of the service that speaks gRPC."""
+    grpc_instances_max: int
+    """Ceiling of that service; 0: the region does not speak gRPC."""
     workers: int
     """Instances of the worker pool."""
     vcpu: int
-    """vCPU of warm instances and workers."""
+    """vCPU of warm instances of both services and of workers."""
     vcpu_max: int
     """vCPU at the ceiling: what the quota must hold."""
     memory_gib: int

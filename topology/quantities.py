@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from topology import capacity, facts, quantities_cost, quantities_data
+from topology.quantities_data import both
 from topology.trace import At, Quantity, Value, regional, worldwide
 
 MIB, GIB = 2**20, 2**30
@@ -120,52 +121,66 @@ def instances_max(at: At) -> Value:
     return math.ceil(at.value("instances") * at.key("traffic.burst_multiplier"))
 
 
+@regional("instances", "service.grpc_min_instances")
+def grpc_instances(at: At) -> Value:
+    """Kept warm of the service that speaks gRPC."""
+    return at.key("service.grpc_min_instances")
+
+
+@regional("instances", "service.grpc_max_instances")
+def grpc_instances_max(at: At) -> Value:
+    """Its ceiling."""
+    return at.key("service.grpc_max_instances")
+
+
 @regional("workers", "as stated for the region or its tier")
 def workers(at: At) -> Value:
     """Instances of the worker pool."""
     return at.own("workers")
 
 
-@regional("vCPU", "(warm instances + workers) x vCPU of one")
+@regional("vCPU", "(warm instances of both services + workers) x vCPU of one")
 def vcpu(at: At) -> Value:
     """In use at baseline."""
     return _all(at, "instances") * at.key("service.cpu")
 
 
-@regional("vCPU", "(instances at the ceiling + workers) x vCPU of one")
+@regional("vCPU", "(instances of both services at the ceiling + workers) x vCPU of one")
 def vcpu_max(at: At) -> Value:
     """What the quota must hold."""
     return _all(at, "instances_max") * at.key("service.cpu")
 
 
-@regional("GiB", "(warm instances + workers) x memory of one")
+@regional("GiB", "(warm instances of both services + workers) x memory of one")
 def memory_gib(at: At) -> Value:
     """In use at baseline."""
     return _all(at, "instances") * at.key("service.memory_gib")
 
 
-@regional("GiB", "(instances at the ceiling + workers) x memory of one")
+@regional(
+    "GiB", "(instances of both services at the ceiling + workers) x memory of one"
+)
 def memory_gib_max(at: At) -> Value:
     """What the quota must hold."""
     return _all(at, "instances_max") * at.key("service.memory_gib")
 
 
-@regional("addresses", "warm instances x addresses of one")
+@regional("addresses", "warm instances of both services x addresses of one")
 def addresses(at: At) -> Value:
     """Direct VPC addresses in steady state."""
-    return at.value("instances") * at.limit("ADDRESSES_PER_INSTANCE")
+    return both(at, "instances") * at.limit("ADDRESSES_PER_INSTANCE")
 
 
-@regional("addresses", "instances at the ceiling x addresses of one")
+@regional("addresses", "instances of both services at the ceiling x addresses")
 def addresses_max(at: At) -> Value:
     """The same at the ceiling."""
-    return at.value("instances_max") * at.limit("ADDRESSES_PER_INSTANCE")
+    return both(at, "instances_max") * at.limit("ADDRESSES_PER_INSTANCE")
 
 
-@regional("addresses", "instances at the ceiling x addresses of one in a roll-out")
+@regional("addresses", "the same x addresses of one in a roll-out")
 def addresses_rollout(at: At) -> Value:
     """A new revision starts beside the old one."""
-    return at.value("instances_max") * at.limit("ADDRESSES_PER_INSTANCE_ROLLOUT")
+    return both(at, "instances_max") * at.limit("ADDRESSES_PER_INSTANCE_ROLLOUT")
 
 
 @regional("addresses", "size of the subnet - what Google keeps")
@@ -225,7 +240,7 @@ def failover(at: At) -> Value:
 
 
 def _all(at: At, count: str) -> Value:
-    return at.value(count) + at.value("workers")
+    return both(at, count) + at.value("workers")
 
 
 def _ceil(value: float) -> int:

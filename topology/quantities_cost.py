@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from topology.blocks import Commitment, DatabaseEdition
 from topology.catalogue import Role
-from topology.quantities_data import seconds
+from topology.quantities_data import both, seconds
 from topology.trace import WORLD, At, Value, regional, worldwide
 
 LINES: Mapping[str, str] = {
@@ -37,10 +37,13 @@ WORLD_LINES: Mapping[str, str] = {
 """Lines that stand once."""
 
 
-@regional("USD/month", "warm instances x (vCPU + GiB prices) x seconds - commitment")
+@regional(
+    "USD/month",
+    "warm instances of both services x (vCPU + GiB prices) x seconds - commitment",
+)
 def cost_instances(at: At) -> Value:
     """Instance-based billing; a stream keeps its instance active all the time."""
-    full = compute(at, "instances", "instance")
+    full = compute(at, both(at, "instances"), "instance")
     terms = Commitment(at.key("budget.commitment"))
     if full is None or terms is Commitment.NONE:
         return full
@@ -51,13 +54,13 @@ def cost_instances(at: At) -> Value:
 @regional("USD/month", "workers x (vCPU + GiB prices) x seconds of a month")
 def cost_workers(at: At) -> Value:
     """Priced as instances: no page with a price of worker pools was at hand."""
-    return compute(at, "workers", "instance")
+    return compute(at, at.value("workers"), "instance")
 
 
 @regional("USD/month", "the same instances by request-based billing, with requests")
 def cost_instances_request(at: At) -> Value:
     """For comparison: no part of the sum."""
-    active = compute(at, "instances", "request")
+    active = compute(at, both(at, "instances"), "request")
     requests = at.charge(at.value("requests_million"), "run.requests")
     return _sum([active, requests])
 
@@ -140,7 +143,7 @@ def cost_metrics(at: At) -> Value:
     if at.key("telemetry.collector") != "sidecar":
         return 0.0
     each = at.limit("SERIES_PER_INSTANCE") * seconds(at) / at.limit("SCRAPE_SECONDS")
-    count = at.value("instances") + at.value("workers")
+    count = both(at, "instances") + at.value("workers")
     return at.charge(count * each / 1e6, "monitoring.samples")
 
 
@@ -229,9 +232,9 @@ def hours(at: At) -> float:
     return float(at.limit("HOURS_PER_MONTH"))
 
 
-def compute(at: At, count: str, billing: str) -> Value:
+def compute(at: At, count: float, billing: str) -> Value:
     """A month of so many instances."""
-    amount = at.value(count) * seconds(at)
+    amount = count * seconds(at)
     return _sum(
         [
             at.charge(amount * at.key("service.cpu"), f"run.{billing}.cpu"),

@@ -117,9 +117,14 @@ def seconds(at: At) -> float:
     return float(at.limit("HOURS_PER_MONTH") * SECOND_TO_MONTH)
 
 
+def both(at: At, count: str, region: str | None = None) -> Value:
+    """Instances of a region's two services, `instances` or `instances_max`."""
+    return at.value(count, region) + at.value(f"grpc_{count}", region)
+
+
 def _clients(at: At, size: str) -> Value:
     def users(region: str) -> int:
-        return int(at.value(size, region) + at.value("workers", region))
+        return int(both(at, size, region) + at.value("workers", region))
 
     regions = at.catalogue.regions.items()
     writers = [n for n, r in regions if (r.hub or n) == at.place]

@@ -47,7 +47,7 @@ class Feed:
     def _instances(self) -> dict[str, tuple[str, int]]:
         services = {row.path for row in self._store.all(SERVICE)}
         return {
-            key: (region_of(path), instance.port)
+            key: (region_of(path), instance.admin)
             for path, pool in self._run.pools.items()
             if path in services
             for key, instance in pool.instances.items()

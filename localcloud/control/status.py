@@ -12,6 +12,7 @@ import aiohttp
 
 from localcloud.control.store import Json, Store
 from localcloud.realise.envoy import Envoy
+from localcloud.realise.pool import spec
 from localcloud.realise.run import SERVICE, Run, region_of
 from localcloud.supervisor import Supervisor
 from localcloud.version import code_version
@@ -54,7 +55,11 @@ class Status:
 
     def world(self) -> Json:
         """The shape of `meridian status --json`, with what the page shows besides."""
-        regions = [self._region(row.path, row.body) for row in self._store.all(SERVICE)]
+        regions = [
+            self._region(row.path, row.body)
+            for row in self._store.all(SERVICE)
+            if not spec(row.body, worker=False).http2
+        ]
         regions.sort(key=lambda r: (r["role"] != "hub", r["name"]))
         return {
             "regions": regions,
@@ -81,6 +86,7 @@ class Status:
             "hub": env.get("MERIDIAN_HUB"),
             "ready": bool(ready) and sample.ready,
             "instances": len(ready),
+            "grpc_instances": self._grpc_instances(name),
             "maximum": pool.spec.maximum if pool and pool.spec else 0,
             "serving": name in self._envoy.serving(),
             "served_by": sample.served_by,
@@ -91,6 +97,14 @@ class Status:
             "requests_per_second": round(sample.rate, 2),
             "url": self._envoy.url(name),
         }
+
+    def _grpc_instances(self, region: str) -> int:
+        """Ready instances of the region's service that speaks gRPC."""
+        return sum(
+            len(pool.ports())
+            for path, pool in self._run.pools.items()
+            if region_of(path) == region and pool.spec and pool.spec.http2
+        )
 
     def _parts(self) -> list[Json]:
         return [
@@ -149,4 +163,5 @@ class Status:
             for row in self._store.all(SERVICE):
                 pool = self._run.pools.get(row.path)
                 if pool:
-                    pool.load(active.get(region_of(row.path), 0.0))
+                    key = (region_of(row.path), row.path.rsplit("/", 1)[-1])
+                    pool.load(active.get(key, 0.0))

@@ -19,6 +19,7 @@ import aiohttp
 from localcloud.control.store import Json, Row, Store
 from localcloud.errors import WorldError
 from localcloud.realise import xds
+from localcloud.realise.pool import spec
 from localcloud.realise.run import SERVICE, Run, region_of
 from localcloud.supervisor import Running, Supervisor
 from localcloud.world import ENVOY_ADMIN_PORT, FIRST_LISTENER_PORT, World
@@ -71,7 +72,7 @@ class Envoy:
     def serving(self) -> set[str]:
         """Regions that a backend service sends traffic to."""
         bodies = (row.body for row in self._store.all(BACKEND))
-        return {region for body in bodies for region in self._regions(body)}
+        return {group.region for body in bodies for group in self._groups(body)}
 
     def url(self, region: str) -> str | None:
         """Where clients near a region reach the platform."""
@@ -122,28 +123,45 @@ class Envoy:
         backends = {b.path.rsplit("/", 1)[-1]: b.body for b in self._store.all(BACKEND)}
         return xds.Front(
             url_map=url_map,
-            backends={name: self._regions(body) for name, body in backends.items()},
+            backends={name: self._groups(body) for name, body in backends.items()},
             bodies=backends,
             policies={
                 p.path.rsplit("/", 1)[-1]: p.body for p in self._store.all(POLICY)
             },
         )
 
-    def _regions(self, backend: Json) -> list[str]:
-        groups = [b["group"] for b in backend.get("backends", ())]
-        return [g.split("/regions/")[1].split("/")[0] for g in groups]
+    def _groups(self, backend: Json) -> list[xds.Group]:
+        """What the NEGs of a backend stand for; those that are gone are left out."""
+        known = self._all_groups()
+        links = [entry["group"] for entry in backend.get("backends", ())]
+        names = [link.rsplit("/", 1)[-1] for link in links]
+        return [known[name] for name in names if name in known]
+
+    def _all_groups(self) -> dict[str, xds.Group]:
+        """NEG -> the service that it stands for."""
+        http2 = {
+            row.path
+            for row in self._store.all(SERVICE)
+            if spec(row.body, worker=False).http2
+        }
+        made = {}
+        for row in self._store.all(NEG):
+            region = region_of(row.path)
+            service = row.body["cloudRun"]["service"].rsplit("/", 1)[-1]
+            end = f"/locations/{region}/services/{service}"
+            clear = any(path.endswith(end) for path in http2)
+            name = row.path.rsplit("/", 1)[-1]
+            made[name] = xds.Group(region, service, clear)
+        return made
 
     def refresh_endpoints(self) -> None:
-        """Write the ready instances of every region."""
-        services = {row.path for row in self._store.all(SERVICE)}
-        groups: dict[str, list[int]] = {region: [] for region in self.listeners()}
-        for path, pool in self._run.pools.items():
-            region = region_of(path)
-            if path in services and region in groups:
-                ready = (i.port for i in pool.instances.values() if i.ready)
-                groups[region] += sorted(ready)
-        for region, ports in groups.items():
-            self._write(f"endpoints-{region}.json", xds.endpoints(region, ports))
+        """Write the ready instances of every group, or who starts one."""
+        for group in self._all_groups().values():
+            pool = self._run.service(group.region, group.service)
+            ports = pool.ports() if pool else []
+            if pool and pool.activator and not ports and not pool.held:
+                ports = [pool.activator]
+            self._write(group.file, xds.endpoints(group, ports))
 
     def _write(self, name: str, content: Json) -> None:
         text = json.dumps(content)
@@ -172,14 +190,14 @@ class Envoy:
             log.warning("Envoy ended: started again")
             asyncio.get_running_loop().call_later(0.2, self._start)
 
-    async def active(self) -> dict[str, float]:
-        """Region -> requests and streams that Envoy holds open to it."""
-        found: dict[str, float] = {}
+    async def active(self) -> dict[tuple[str, str], float]:
+        """Region and service -> requests and streams that Envoy holds open to it."""
+        found: dict[tuple[str, str], float] = {}
         for name, value in (await self._stats("upstream_rq_active$")).items():
             parts = name.split(".")
             if parts[0] == "cluster" and parts[1].startswith("serve/"):
-                region = parts[1].rsplit("/", 1)[-1]
-                found[region] = found.get(region, 0) + value
+                _, region, service = parts[1].split("/")
+                found[region, service] = found.get((region, service), 0) + value
         return found
 
     async def requests(self) -> dict[str, float]:

@@ -48,6 +48,8 @@ class Spec:
     readiness: str | None
     period: float
     revision: str
+    http2: bool
+    """Whether requests come by HTTP/2 in clear: the port is named `h2c`."""
 
 
 @dataclass(eq=False)
@@ -56,6 +58,8 @@ class Instance:
 
     running: Running
     port: int
+    admin: int
+    """Where probes and scrapes are answered."""
     revision: str
     started: float = field(default_factory=time.monotonic)
     ready: bool = False
@@ -87,6 +91,7 @@ def spec(body: Json, *, worker: bool) -> Spec:
         readiness=_path(probes["readiness"]),
         period=float(max([5, *periods])),
         revision=short_hash(image, env, account, json.dumps(probes, sort_keys=True)),
+        http2=any(p.get("name") == "h2c" for p in container.get("ports", ())),
     )
 
 
@@ -127,6 +132,8 @@ class Pool:
         self.wanted = 0
         self.held = False
         """A fault keeps the pool empty."""
+        self.activator: int | None = None
+        """Port that takes connections while no instance runs."""
         self._busy_until = 0.0
         self._numbers = itertools.count(int(time.time() * 1000) % 10**9)
         self._lock = asyncio.Lock()
@@ -139,7 +146,9 @@ class Pool:
             running = self._supervisor.adopt(key, self._ended)
             if running:
                 data = running.data
-                self.instances[key] = Instance(running, data["port"], data["revision"])
+                self.instances[key] = Instance(
+                    running, data["port"], data["admin"], data["revision"]
+                )
 
     async def apply(self, new: Spec) -> None:
         """Bring the pool to a spec: the new answers before the old one ends."""
@@ -162,6 +171,17 @@ class Pool:
             log.info("%s: %s -> %s instances", self.name, self.wanted, need)
             self.wanted = need
             asyncio.get_running_loop().create_task(self.reconcile())
+
+    async def wake(self) -> int | None:
+        """Port of a ready instance, started for this where none runs; None: none is."""
+        self._busy_until = time.monotonic() + IDLE_SECONDS
+        self.wanted = max(1, self.wanted)
+        await self.reconcile()
+        return next(iter(self.ports()), None)
+
+    def ports(self) -> list[int]:
+        """Where ready instances serve."""
+        return sorted(i.port for i in self.instances.values() if i.ready)
 
     async def reconcile(self) -> None:
         """Start what is missing, end what is too much. One at a time."""
@@ -190,10 +210,12 @@ class Pool:
         key = f"run/{self.name}/{next(self._numbers):09d}"
         env = self._environment(self.name, self.spec)
         template = self._templates(self.spec.image)
-        pid, port = await template.fork(env, self._log_file)
-        data = {"port": port, "revision": revision}
-        running = self._supervisor.register(key, pid, data=data, on_exit=self._ended)
-        instance = Instance(running, port, revision)
+        forked = await template.fork(env, self._log_file)
+        data = {"port": forked.port, "admin": forked.admin, "revision": revision}
+        running = self._supervisor.register(
+            key, forked.pid, data=data, on_exit=self._ended
+        )
+        instance = Instance(running, forked.port, forked.admin, revision)
         self.instances[key] = instance
         await self._await_startup(instance)
 
@@ -223,7 +245,7 @@ class Pool:
 
     async def probe(self, instance: Instance, path: str) -> bool:
         """Whether an HTTP probe answers with a 2xx or 3xx."""
-        url = f"http://127.0.0.1:{instance.port}{path}"
+        url = f"http://127.0.0.1:{instance.admin}{path}"
         try:
             async with self._session.get(url, timeout=PROBE_TIMEOUT) as response:
                 return response.status < 400

@@ -61,7 +61,7 @@ class Prometheus:
     def _targets(self) -> list[Json]:
         found = []
         for path, pool in sorted(self._run.pools.items()):
-            ports = sorted(i.port for i in pool.instances.values() if i.ready)
+            ports = sorted(i.admin for i in pool.instances.values() if i.ready)
             labels = {"region": region_of(path), "service": path.rsplit("/", 1)[-1]}
             targets = [f"127.0.0.1:{port}" for port in ports]
             found.append({"targets": targets, "labels": labels})

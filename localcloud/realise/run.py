@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from localcloud.control.store import Json, Row
+from localcloud.realise.activator import Activator
 from localcloud.realise.pool import Pool, Spec, spec
 from localcloud.realise.template import Template
 from localcloud.supervisor import Supervisor, clean_environment
@@ -29,6 +30,7 @@ class Run:
         self._templates: dict[str, Template] = {}
         self._spare: Template | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._activators: dict[str, Activator] = {}
         self.pools: dict[str, Pool] = {}
         """Resource path -> pool."""
         self.changed: list[Callable[[], None]] = []
@@ -39,6 +41,9 @@ class Run:
     async def ensure(self, row: Row) -> Json:
         pool = self._pool(row)
         new = spec(row.body, worker=row.token == WORKER_POOL)
+        if new.minimum == 0 and row.path not in self._activators:
+            self._activators[row.path] = activator = Activator(pool.wake)
+            pool.activator = await activator.open()
         await pool.apply(new)
         name = row.path.rsplit("/", 1)[-1]
         revision = f"{name}-{new.revision}"
@@ -51,9 +56,19 @@ class Run:
         }
 
     async def remove(self, row: Row) -> None:
+        activator = self._activators.pop(row.path, None)
+        if activator:
+            activator.close()
         pool = self.pools.pop(row.path, None)
         if pool:
             await pool.stop()
+
+    def service(self, region: str, name: str) -> Pool | None:
+        """The pool of a service."""
+        for path, pool in self.pools.items():
+            if path.endswith(f"/locations/{region}/services/{name}"):
+                return pool
+        return None
 
     def _pool(self, row: Row) -> Pool:
         if row.path not in self.pools:
@@ -129,6 +144,8 @@ class Run:
                         log.exception("probing %s", pool.name)
 
     async def close(self) -> None:
+        for activator in self._activators.values():
+            activator.close()
         if self._session:
             await self._session.close()
 

@@ -10,13 +10,23 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from localcloud.errors import WorldError
 from localcloud.supervisor import Running, Supervisor, clean_environment
 
 log = logging.getLogger("template")
 START_SECONDS = 60.0
+
+
+class Forked(NamedTuple):
+    """A process forked from the template."""
+
+    pid: int
+    port: int
+    """Where it serves."""
+    admin: int
+    """Where it answers probes and scrapes: the same, unless it speaks gRPC."""
 
 
 class Template:
@@ -31,8 +41,8 @@ class Template:
         self._numbers = itertools.count()
         self._reader: asyncio.Task[None] | None = None
 
-    async def fork(self, env: dict[str, str], log_file: Path) -> tuple[int, int]:
-        """(pid, port) of a new instance with exactly this environment."""
+    async def fork(self, env: dict[str, str], log_file: Path) -> Forked:
+        """A new instance with exactly this environment."""
         process = await self._ready()
         number = str(next(self._numbers))
         line = {"id": number, "env": env, "log": str(log_file), "port": True}
@@ -43,7 +53,8 @@ class Template:
         reply = await asyncio.wait_for(answer, START_SECONDS)
         if "error" in reply:
             raise WorldError(f"the service's template cannot fork: {reply['error']}")
-        return int(reply["pid"]), int(reply["port"])
+        port = int(reply["port"])
+        return Forked(int(reply["pid"]), port, int(reply.get("admin_port", port)))
 
     async def start(self) -> None:
         """Have it warm before the first fork."""

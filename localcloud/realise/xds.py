@@ -1,6 +1,6 @@
 """Envoy's configuration from the declared load balancer (pure).
 
-`serve/<region>`             the instances of one region
+`serve/<region>/<service>`   the instances of one service of a region
 `<backend>/from/<region>`    all regions of a backend, the nearest to the client first
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from topology.facts import nearest
 
@@ -27,13 +27,32 @@ RETRIES = {
 """Google's retry conditions that Envoy has under the same name."""
 
 
+class Group(NamedTuple):
+    """What a serverless NEG stands for."""
+
+    region: str
+    service: str
+    http2: bool
+    """Whether its instances speak HTTP/2 in clear."""
+
+    @property
+    def cluster(self) -> str:
+        """Its name in Envoy."""
+        return f"serve/{self.region}/{self.service}"
+
+    @property
+    def file(self) -> str:
+        """Where Envoy reads its endpoints."""
+        return f"endpoints-{self.region}-{self.service}.json"
+
+
 @dataclass(frozen=True)
 class Front:
     """The declared front door."""
 
     url_map: Json
-    backends: dict[str, list[str]]
-    """Backend -> regions of its NEGs."""
+    backends: dict[str, list[Group]]
+    """Backend -> what its NEGs stand for."""
     bodies: dict[str, Json]
     """Backend -> Google's body."""
     policies: dict[str, Json]
@@ -73,22 +92,27 @@ _STATS = [
 ]
 
 
-def endpoints(region: str, ports: list[int]) -> Json:
-    """The ready instances of one region."""
+def endpoints(group: Group, ports: list[int]) -> Json:
+    """The ready instances of one service of a region."""
     members = [{"endpoint": {"address": _socket("127.0.0.1", p)}} for p in ports]
-    name = f"serve/{region}"
-    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": members}]}
+    assignment = {
+        "cluster_name": group.cluster,
+        "endpoints": [{"lb_endpoints": members}],
+    }
     kind = f"{TYPE}.config.endpoint.v3.ClusterLoadAssignment"
     return _resources([{"@type": kind, **assignment}])
 
 
 def clusters(front: Front, folder: Path, clients: list[str]) -> Json:
-    """Clusters of every region, and an aggregate per backend and client region."""
-    regions = sorted({r for group in front.backends.values() for r in group})
-    body = next(iter(front.bodies.values()), {})
-    made = [_regional(region, body, folder) for region in regions]
-    for backend, group in sorted(front.backends.items()):
-        made += [_aggregate(backend, group, client) for client in clients]
+    """Clusters of every group, and an aggregate per backend and client region."""
+    bodies = {
+        group: front.bodies.get(backend, {})
+        for backend, groups in sorted(front.backends.items())
+        for group in groups
+    }
+    made = [_regional(group, body, folder) for group, body in sorted(bodies.items())]
+    for backend, groups in sorted(front.backends.items()):
+        made += [_aggregate(backend, groups, client) for client in clients]
     kind = f"{TYPE}.config.cluster.v3.Cluster"
     return _resources([{"@type": kind, **cluster} for cluster in made])
 
@@ -109,15 +133,16 @@ def listeners(front: Front, ports: dict[str, int], address: str) -> Json:
     )
 
 
-def _regional(region: str, body: Json, folder: Path) -> Json:
+def _regional(group: Group, body: Json, folder: Path) -> Json:
     source = {
-        "path": str(folder / f"endpoints-{region}.json"),
+        "path": str(folder / group.file),
         "watched_directory": {"path": str(folder)},
     }
     eds = {"path_config_source": source, "resource_api_version": "V3"}
     return {
-        "name": f"serve/{region}",
+        "name": group.cluster,
         "type": "EDS",
+        **(_HTTP2 if group.http2 else {}),
         "connect_timeout": "1s",
         "lb_policy": "LEAST_REQUEST",
         "eds_cluster_config": {"eds_config": eds},
@@ -134,6 +159,16 @@ def _regional(region: str, body: Json, folder: Path) -> Json:
             ]
         },
     }
+
+
+_HTTP2 = {
+    "typed_extension_protocol_options": {
+        f"{TYPE.rpartition('/')[2]}.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}},
+        }
+    }
+}
 
 
 def _outliers(declared: Json) -> Json:
@@ -156,11 +191,12 @@ def _outliers(declared: Json) -> Json:
     }
 
 
-def _aggregate(backend: str, group: list[str], client: str) -> Json:
-    order = [r for r in [client, *nearest(client, group)] if r in group]
+def _aggregate(backend: str, groups: list[Group], client: str) -> Json:
+    named = {group.region: group.cluster for group in groups}
+    order = [named[r] for r in [client, *nearest(client, [*named])] if r in named]
     config = {
         "@type": f"{TYPE}.extensions.clusters.aggregate.v3.ClusterConfig",
-        "clusters": [f"serve/{region}" for region in order],
+        "clusters": order,
     }
     return {
         "name": f"{backend}/from/{client}",
@@ -239,9 +275,7 @@ def _routes(front: Front, client: str) -> Json:
     matcher = (front.url_map.get("pathMatchers") or [{}])[0]
     default = matcher.get("defaultService") or front.url_map["defaultService"]
     routes = [
-        _route(
-            front, _template(match["pathTemplateMatch"]), rule, rule["service"], client
-        )
+        _route(front, _match(match), rule, rule["service"], client)
         for rule in sorted(matcher.get("routeRules", ()), key=lambda r: r["priority"])
         for match in rule["matchRules"]
     ]
@@ -253,8 +287,11 @@ def _routes(front: Front, client: str) -> Json:
     return {"name": f"from/{client}", "virtual_hosts": [host], **checked}
 
 
-def _template(path: str) -> Json:
-    """Google's path template as Envoy's: the same grammar (URI template)."""
+def _match(declared: Json) -> Json:
+    """Google's prefix, or its path template, of the same grammar as Envoy's."""
+    if "prefixMatch" in declared:
+        return {"prefix": declared["prefixMatch"]}
+    path = declared["pathTemplateMatch"]
     name = "envoy.path.match.uri_template.uri_template_matcher"
     kind = f"{TYPE}.extensions.path.match.uri_template.v3.UriTemplateMatchConfig"
     config = {"@type": kind, "path_template": path}

@@ -9,13 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ops.commands.options import Region, show
+from ops.commands.options import CALLS, OVER, Region, one_of, over_option, show
 from ops.errors import BAD_INPUT, CommandError
 
 group = typer.Typer()
-CALLS = ("http", "websocket")
-STREAMS = ("websocket", "sse")
-
 Filter = Annotated[
     str | None,
     typer.Option(
@@ -23,20 +20,6 @@ Filter = Annotated[
         help='Metadata that counts, as JSON: \'{"field": "lang", "eq": "de"}\'.',
     ),
 ]
-
-
-def _over(allowed: tuple[str, ...]) -> Any:
-    return typer.Option(
-        "--over",
-        help=f"How it travels: {', '.join(allowed)}. gRPC has no front door here yet.",
-    )
-
-
-def _one_of(given: str, allowed: tuple[str, ...]) -> str:
-    if given not in allowed:
-        text = f"--over is {given!r}; allowed: {', '.join(allowed)}"
-        raise CommandError(text, BAD_INPUT)
-    return given
 
 
 def _filter(text: str | None) -> dict[str, Any] | None:
@@ -57,7 +40,7 @@ def put(
     ] = None,
     item_id: Annotated[str | None, typer.Option("--id")] = None,
     region: Region = None,
-    over: Annotated[str, _over(CALLS)] = "http",
+    over: Annotated[str, over_option(CALLS)] = "http",
     create: Annotated[
         bool, typer.Option(help="Make the collection if missing.")
     ] = False,
@@ -67,7 +50,7 @@ def put(
 
     items = data.items_from(text, item_id)
     url = data.address(region)
-    work = data.put(url, collection, items, create, _one_of(over, CALLS))
+    work = data.put(url, collection, items, create, one_of(over, CALLS))
     results = data.finish(work)
     show(results)
     if any("error" in result for result in results):
@@ -81,14 +64,14 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, max=1000)] = 10,
     region: Region = None,
     filter_: Filter = None,
-    over: Annotated[str, _over(CALLS)] = "http",
+    over: Annotated[str, over_option(CALLS)] = "http",
 ) -> None:
     """Search a collection through a region's front door."""
     from ops import data
 
     options = {"k": k, "filter": _filter(filter_)}
     url = data.address(region)
-    work = data.search(url, collection, text, options, _one_of(over, CALLS))
+    work = data.search(url, collection, text, options, one_of(over, CALLS))
     show(data.finish(work))
 
 
@@ -116,7 +99,7 @@ def watch(
     ] = None,
     filter_: Filter = None,
     region: Region = None,
-    over: Annotated[str, _over(STREAMS)] = "websocket",
+    over: Annotated[str, over_option(OVER)] = "websocket",
 ) -> None:
     """Follow a standing query until interrupted; it resumes by itself."""
     from ops import data
@@ -141,7 +124,7 @@ def watch(
     if since is not None:
         options["start"] = {"seconds": since}
     url = data.address(region)
-    way = _one_of(over, STREAMS)
+    way = one_of(over, OVER)
     data.finish(data.watch(url, collection, text, options, tell, way))
 
 

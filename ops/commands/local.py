@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from ops.commands.options import Accept, AsJson, Reason, Until, console, show
+from ops.commands.options import (
+    OVER,
+    Accept,
+    AsJson,
+    Reason,
+    Until,
+    console,
+    one_of,
+    over_option,
+    show,
+)
 from ops.errors import BAD_INPUT, CommandError
 
 group = typer.Typer()
@@ -190,6 +200,7 @@ def demo(
     sentence: Annotated[
         str | None, typer.Option(help="Write this sentence instead of the commentary.")
     ] = None,
+    over: Annotated[str, over_option(OVER)] = "websocket",
     as_json: AsJson = False,
 ) -> None:
     """Match commentary from two regions, heard by forty standing queries elsewhere."""
@@ -202,6 +213,7 @@ def demo(
     def say(line: str) -> None:
         print(line, file=stream, flush=True)
 
-    answer = demonstration.run(rounds, sentence, say)
+    way = one_of(over, OVER)
+    answer = demonstration.run(rounds, sentence, say, way)
     if as_json:
         show(answer)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.errors import BAD_INPUT, CommandError
+
 Env = Annotated[str, typer.Option("--env", help="Environment: prod, staging or local.")]
 Region = Annotated[
     str | None, typer.Option("--region", help="Region whose front door is used.")
@@ -37,3 +39,19 @@ Accept = Annotated[
 ]
 Reason = Annotated[str | None, typer.Option(help="Why it is accepted.")]
 Until = Annotated[str | None, typer.Option(help="Last day of it, YYYY-MM-DD.")]
+
+CALLS = ("http", "websocket", "grpc")
+"""What carries calls."""
+OVER = ("websocket", "sse", "grpc")
+"""What carries streams."""
+
+
+def over_option(allowed: tuple[str, ...]) -> Any:
+    return typer.Option("--over", help=f"How it travels: {', '.join(allowed)}.")
+
+
+def one_of(given: str, allowed: tuple[str, ...]) -> str:
+    if given not in allowed:
+        text = f"--over is {given!r}; allowed: {', '.join(allowed)}"
+        raise CommandError(text, BAD_INPUT)
+    return given

@@ -68,12 +68,22 @@ class Verdict:
     left_out: int
 
 
-def run(rounds: int, sentence: str | None, say: Callable[[str], None]) -> Json:
-    """Run it; raises `CommandError` when anything was lost or doubled."""
-    return asyncio.run(_run(rounds, sentence, say))
+def run(
+    rounds: int,
+    sentence: str | None,
+    say: Callable[[str], None],
+    over: str = "websocket",
+) -> Json:
+    """Run it; raises `CommandError` when anything was lost or doubled.
+
+    `over` is what the watchers use; with gRPC the writers use it too.
+    """
+    return asyncio.run(_run(rounds, sentence, say, over))
 
 
-async def _run(rounds: int, sentence: str | None, say: Callable[[str], None]) -> Json:
+async def _run(
+    rounds: int, sentence: str | None, say: Callable[[str], None], over: str
+) -> Json:
     regions = _regions()
     writers = [r for r in WRITERS if r in regions] or sorted(regions)[:2]
     sentences = [sentence] if sentence else _sentences()
@@ -82,20 +92,22 @@ async def _run(rounds: int, sentence: str | None, say: Callable[[str], None]) ->
     listening = len({w.region for w in wishes})
     say(f"{len(wishes)} standing queries listen in {listening} regions")
     await _collection(regions[writers[0]], regions)
-    tasks, watchings = await _listen(wishes, regions, tally, say)
+    calls = "grpc" if over == "grpc" else "http"
+    clients = [Client(regions[writer], over=calls) for writer in writers]
+    tasks, watchings = await _listen(wishes, regions, tally, say, over)
     try:
         number = 0
         while rounds == 0 or number < rounds:
             number += 1
-            await _write(sentences, [regions[w] for w in writers], tally, number)
+            await _write(sentences, clients, tally, number)
         await _settle(tally, wishes)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         repeats = sum(w.repeats for w in watchings)
-        for watching in watchings:
-            await watching.close()
+        for open_one in (*watchings, *clients):
+            await open_one.close()
     return _report(tally, _judge(tally, wishes, repeats), say)
 
 
@@ -141,6 +153,7 @@ async def _listen(
     regions: dict[str, str],
     tally: Tally,
     say: Callable[[str], None],
+    over: str,
 ) -> tuple[list[asyncio.Task[None]], list[Any]]:
     """One connection per listening region; returns when every query is confirmed."""
     tasks, watchings = [], []
@@ -153,7 +166,7 @@ async def _listen(
             for w in wishes
             if w.region == region
         ]
-        watching = client.watch(queries)
+        watching = client.watch(queries, over)
         watchings.append(watching)
         tasks.append(asyncio.create_task(_hear(watching, client, tally, say)))
     await asyncio.gather(*(w.ready() for w in watchings))
@@ -185,27 +198,22 @@ def _line(match: Match, arrived: float, tally: Tally) -> str:
 
 
 async def _write(
-    sentences: list[str], urls: list[str], tally: Tally, number: int
+    sentences: list[str], clients: list[Client], tally: Tally, number: int
 ) -> None:
     """Write sentences alternately through the writing regions."""
-    clients = [Client(url) for url in urls]
-    try:
-        for index, sentence in enumerate(sentences):
-            event = uuid.uuid4().hex
-            item = {
-                "id": f"line-{index:04d}" if len(sentences) > 1 else event,
-                "text": sentence,
-                "metadata": {"text": sentence, "round": number},
-                "event_id": event,
-            }
-            tally.written[event] = sentence
-            results = await clients[index % len(clients)].put(COLLECTION, [item])
-            if "error" in results[0]:
-                raise CommandError(f"not written: {results[0]['error']}")
-            await asyncio.sleep(PAUSE_SECONDS)
-    finally:
-        for client in clients:
-            await client.close()
+    for index, sentence in enumerate(sentences):
+        event = uuid.uuid4().hex
+        item = {
+            "id": f"line-{index:04d}" if len(sentences) > 1 else event,
+            "text": sentence,
+            "metadata": {"text": sentence, "round": number},
+            "event_id": event,
+        }
+        tally.written[event] = sentence
+        results = await clients[index % len(clients)].put(COLLECTION, [item])
+        if "error" in results[0]:
+            raise CommandError(f"not written: {results[0]['error']}")
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _settle(tally: Tally, wishes: list[Wish]) -> None:

@@ -224,14 +224,21 @@ class GrpcCarrier:
         self._channels.clear()
 
     def channel(self, url: str) -> Any:
-        """The channel of an address; only its host and port are used."""
+        """The channel of an address: encrypted for `https`; a path is not used."""
         if url not in self._channels:
-            target = url.split("://", 1)[-1].rstrip("/")
+            scheme, _, rest = url.rpartition("://")
+            target = rest.partition("/")[0]
             options = [
                 ("grpc.max_receive_message_length", -1),
                 ("grpc.max_send_message_length", -1),
             ]
-            self._channels[url] = self._grpc.aio.insecure_channel(target, options)
+            self._channels[url] = (
+                self._grpc.aio.secure_channel(
+                    target, self._grpc.ssl_channel_credentials(), options
+                )
+                if scheme == "https"
+                else self._grpc.aio.insecure_channel(target, options)
+            )
         return self._channels[url]
 
     async def call(
@@ -266,7 +273,11 @@ class GrpcCarrier:
         code = trailing.get("meridian-code")
         if code is None:
             return ConnectionError(f"{error.code().name}: {error.details()}")
-        problem: dict[str, Any] = {"code": code, "message": error.details()}
+        problem: dict[str, Any] = {
+            "code": code,
+            "message": error.details(),
+            "request_id": trailing.get("x-request-id", ""),
+        }
         if "retry-after-ms" in trailing:
             problem["details"] = {"retry_after": int(trailing["retry-after-ms"]) / 1000}
         return ClientError(STATUS.get(code, 500), problem)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import asyncpg
@@ -41,13 +41,14 @@ class Server(uvicorn.Server):
         app: object,
         settings: Settings,
         drain: Callable[[], Awaitable[None]] | None = None,
+        port: int | None = None,
     ) -> None:
         limits = settings.limits
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
                 host=settings.host,
-                port=settings.port or 0,
+                port=port or settings.port or 0,
                 http=Patient,
                 ws="websockets-sansio",
                 ws_per_message_deflate=False,
@@ -104,9 +105,10 @@ async def run(
     settings: Settings,
     kernel: Kernel,
     embedder: Embedder,
-    sock: socket.socket | None,
+    sockets: Sequence[socket.socket],
 ) -> None:
-    """One instance from start to end."""
+    """One instance from start to end; `sockets` as `service.run.run` has them."""
+    sock, admin = (*sockets, None, None)[:2]
     instance = await Instance.open(settings, kernel, embedder)
     connections = Connections()
     recent = Recent(settings.region)
@@ -127,12 +129,13 @@ async def run(
         recent.end()
         await connections.drain()
 
+    app = App(api, health, connections, recent)
     if settings.protocol == "grpc":
-        await _serve_grpc(api, connections, recent, drain, sock)
+        web = Server(app, settings, drain, settings.admin_port)
+        await _serve_both(api, connections, recent, web, sock, admin)
     else:
-        app = App(api, health, connections, recent)
         await serve(Server(app, settings, drain), sock)
-        await app.events.close()
+    await app.events.close()
     await asyncio.wait_for(instance.committer.drain(), 2)
     for task in tasks:
         task.cancel()
@@ -164,14 +167,18 @@ async def watch_over(instance: Instance, connections: Connections) -> None:
                 connection.go_away("revoked")
 
 
-async def _serve_grpc(
+async def _serve_both(
     api: Api,
     connections: Connections,
     recent: Recent,
-    drain: Callable[[], Awaitable[None]],
+    web: Server,
     sock: socket.socket | None,
+    admin: socket.socket | None,
 ) -> None:
-    """The same operations over gRPC until SIGTERM; h2c alone on the port."""
+    """The operations over gRPC on the one port, probes and scrapes on the other.
+
+    Until SIGTERM: the other's server waits for it and drains the connections of both.
+    """
     # Imported here: an instance that speaks HTTP never pays for it.
     from service.transport.rpc import Rpc
     from service.transport.rpc import serve as serve_rpc
@@ -187,9 +194,5 @@ async def _serve_grpc(
     if sock is not None:
         # It kept the port until grpc, which takes no socket, had it too.
         sock.close()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    await drain()
+    await serve(web, admin)
     await server.stop(_DRAIN_SECONDS)

@@ -54,43 +54,39 @@ class Rpc:
         answer = message_class(message_name(operation.answer))
 
         async def serve(data: bytes, call: Any) -> bytes:
-            code = "ok"
+            code, request_id = "ok", _request_id(call)
             try:
-                context = await self._context(call)
+                context = await self._context(call, request_id)
                 given = to_plain(operation.request, _parsed(request, data))
                 made = await self._api.call(operation, given, context)
                 data: bytes = fill(operation.answer, answer(), made).SerializeToString()
                 return data
             except ServiceError as error:
                 code = error.code
-                return await _abort(call, error)
+                return await _abort(call, error, request_id)
             finally:
                 metrics = self._instance.metrics
                 metrics.calls.labels("grpc", operation.name, code).inc()
 
         return grpc.unary_unary_rpc_method_handler(serve)
 
-    async def _context(self, call: Any, *, ticket: bool = False) -> Context:
-        given = call.invocation_metadata() or ()
-        headers = [(k.encode(), _bytes(v)) for k, v in given]
+    async def _context(self, call: Any, request_id: str) -> Context:
+        headers = _headers(call)
         scope = {
             "headers": headers,
             "query_string": b"",
             "client": (_peer(call.peer()), 0),
         }
-        caller, _ = await self._instance.access.identify(scope, ticket=ticket)
+        caller, _ = await self._instance.access.identify(scope, ticket=False)
         left = call.time_remaining()
         deadline = None if left is None else time.monotonic() + left
-        named = dict(headers).get(b"x-request-id", b"").decode("latin-1")
-        sound = 8 <= len(named) <= 128 and named.isascii() and named.isprintable()
-        request_id = named if sound else uuid.uuid4().hex
         parent = read_parent(dict(headers).get(b"traceparent", b"").decode("latin-1"))
         return Context(
             caller=caller, request_id=request_id, deadline=deadline, parent=parent
         )
 
-    async def _session(self, call: Any) -> Session:
-        context = await self._context(call)
+    async def _session(self, call: Any, request_id: str) -> Session:
+        context = await self._context(call, request_id)
         if self._connections.draining:
             raise ServiceError(
                 "unavailable", "This instance is going away.", elsewhere=True
@@ -101,22 +97,24 @@ class Rpc:
 
     async def _watch(self, requests: AsyncIterator[Any], call: Any) -> None:
         """Many streams on one connection."""
+        request_id = _request_id(call)
         try:
-            session = await self._session(call)
+            session = await self._session(call, request_id)
         except ServiceError as error:
-            await _abort(call, error)
+            await _abort(call, error, request_id)
             return
         await run(session, _write(session, call), _read(session, requests))
 
     async def _follow(self, data: bytes, call: Any) -> None:
         """One stream on a connection of its own; a refusal of it ends the call."""
+        request_id = _request_id(call)
         try:
-            session = await self._session(call)
+            session = await self._session(call, request_id)
             message = _parsed(message_class("Watch"), data)
             given = {"type": "watch", **to_plain(Watch, message)}
             given.setdefault("stream", "stream")
         except ServiceError as error:
-            await _abort(call, error)
+            await _abort(call, error, request_id)
             return
 
         async def begin() -> None:
@@ -158,9 +156,21 @@ async def _write(session: Session, call: Any) -> None:
             await call.write(data)
 
 
-async def _abort(call: Any, error: ServiceError) -> Any:
+def _headers(call: Any) -> list[tuple[bytes, bytes]]:
+    given = call.invocation_metadata() or ()
+    return [(name.encode(), _bytes(value)) for name, value in given]
+
+
+def _request_id(call: Any) -> str:
+    """The caller's id of the request, or a new one."""
+    named = dict(_headers(call)).get(b"x-request-id", b"").decode("latin-1")
+    sound = 8 <= len(named) <= 128 and named.isascii() and named.isprintable()
+    return named if sound else uuid.uuid4().hex
+
+
+async def _abort(call: Any, error: ServiceError, request_id: str) -> Any:
     """Ends a call with the contract's code beside gRPC's."""
-    trailing = [("meridian-code", error.code)]
+    trailing = [("meridian-code", error.code), ("x-request-id", request_id)]
     if error.retry_after is not None:
         trailing.append(("retry-after-ms", str(int(error.retry_after * 1000))))
     if error.elsewhere:

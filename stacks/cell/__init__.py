@@ -81,6 +81,8 @@ def _shape(world: World, region: RegionPlan) -> ServiceShape:
         issuers=world.catalogue.callers.issuers_json(),
         collector=world.catalogue.telemetry.image,
         trace_share=world.catalogue.telemetry.trace_share or None,
+        grpc_min_instances=region.grpc_instances,
+        grpc_max_instances=region.grpc_instances_max,
     )
 
 

@@ -13,6 +13,7 @@ from stacks.wiring import EDGE, Wiring
 def edge(world: World, wiring: Wiring) -> GlobalLB:
     """Declare load balancer, budget, dashboards; only serving regions are behind."""
     catalogue, settings = world.catalogue, world.catalogue.edge
+    rpc = bool(catalogue.service.grpc_max_instances)
     made = GlobalLB(
         "edge",
         GlobalLBArgs(
@@ -20,6 +21,9 @@ def edge(world: World, wiring: Wiring) -> GlobalLB:
             project=_project(world, wiring),
             domain=catalogue.domain,
             backends=wiring.all_of(world.plan.serving, "neg"),
+            grpc_backends=(
+                wiring.all_of(world.plan.serving, "grpc_neg") if rpc else None
+            ),
             requests_per_minute=settings.requests_per_minute,
             retries=settings.retries,
             ejection_errors=settings.ejection_errors,
