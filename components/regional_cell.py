@@ -23,8 +23,9 @@ MINIMUM = "scaling.minInstanceCount"
 """Field that the burst scaler owns at run time."""
 
 ROLLED = ("template.containers[0].image", "traffics", "client", "clientVersion")
-"""Fields of the service that Cloud Deploy writes with every release; the workers' image
-stays with Pulumi, so they are rolled out before and after as the catalogue says."""
+"""Fields of the service that Cloud Deploy writes with every release; the image of the
+workers and of the service for gRPC stays with Pulumi, so they are rolled out before and
+after as the catalogue says."""
 
 
 class ImageOwner(StrEnum):

@@ -162,8 +162,8 @@ def _overlaps(parsed: dict[str, ipaddress.IPv4Network]) -> Iterator[Report]:
 
 
 def _room(model: Model, name: str, subnet: ipaddress.IPv4Network) -> Iterator[Report]:
-    maximum = model.value("instances_max", name)
     needed = model.value("addresses_max", name)
+    maximum = needed // limits.ADDRESSES_PER_INSTANCE
     rollout = model.value("addresses_rollout", name)
     size = subnet.num_addresses
     prefix = capacity.smallest_prefix(rollout)

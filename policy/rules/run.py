@@ -290,17 +290,21 @@ def no_revision_name(record: Record) -> Iterator[Fault]:
 @rule(
     "run-websocket-needs-http1",
     ADVISORY,
-    "A service with WebSockets does not speak HTTP/2 to its container.",
+    "A service that speaks HTTP/2 to its container is for gRPC, and says so.",
     f"{sources.PLATFORM}: h2c breaks the upgrade",
     SERVICE,
 )
 def websocket_needs_http1(record: Record) -> Iterator[Fault]:
     for container in containers(record):
         port = container.at("ports.name")
-        if port.is_("h2c"):
+        rpc = any(
+            entry.at("name").is_("MERIDIAN_PROTOCOL") and entry.at("value").is_("grpc")
+            for entry in container.each("envs")
+        )
+        if port.is_("h2c") and not rpc:
             yield port.fault(
                 "WebSocket upgrades fail over h2c",
-                "use http1 here and a second service for gRPC",
+                "use http1 here and a second service for gRPC (MERIDIAN_PROTOCOL=grpc)",
             )
 
 

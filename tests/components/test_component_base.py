@@ -93,7 +93,7 @@ def test_an_account_loses_the_end_of_its_address_in_postgres() -> None:
 
 def test_wiring_names_producer_output_and_what_there_is() -> None:
     class Cell:
-        neg = service = database = database_endpoint = "x"
+        neg = grpc_neg = service = database = database_endpoint = "x"
 
     wiring = Wiring()
     wiring.publish("us-central1", Cell(), CELL)
@@ -101,7 +101,7 @@ def test_wiring_names_producer_output_and_what_there_is() -> None:
         wiring.take("us-central1", "databse")
     assert str(caught.value) == (
         "us-central1.databse: no such output; available: database, "
-        "database_endpoint, neg, service: did you mean database?"
+        "database_endpoint, grpc_neg, neg, service: did you mean database?"
     )
     with pytest.raises(WiringError) as caught:
         wiring.take("us-east1", "neg")
@@ -111,5 +111,5 @@ def test_wiring_names_producer_output_and_what_there_is() -> None:
     )
     with pytest.raises(WiringError, match="published twice"):
         wiring.publish("us-central1", Cell(), CELL)
-    with pytest.raises(WiringError, match="outputs neg, service, database"):
+    with pytest.raises(WiringError, match="outputs neg, grpc_neg, service, database"):
         wiring.publish("us-west1", object(), CELL)

@@ -26,7 +26,7 @@ def provider_of(world: list[recording.Registration], urn: str) -> str:
 
 def test_staging_declares_three_cells(whole: list[recording.Registration]) -> None:
     tokens = Counter(r.token for r in whole)
-    assert tokens["gcp:cloudrunv2/service:Service"] == 3
+    assert tokens["gcp:cloudrunv2/service:Service"] == 2 * 3
     assert tokens["meridian:index:RegionalCell"] == 3
     assert tokens["pulumi:providers:gcp"] == 2
 
@@ -74,7 +74,7 @@ def test_only_the_region_that_needs_more_asks_for_quota(
     }
     assert {r.inputs["parent"] for r in asked} == {f"projects/{OWN}"}
     wanted = {r.inputs["quotaConfig"]["preferredValue"] for r in asked}
-    assert wanted == {"520000", str(2080 * 2**30)}
+    assert wanted == {"528000", str(2112 * 2**30)}
 
 
 def test_apis_are_turned_on_in_every_project(

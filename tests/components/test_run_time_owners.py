@@ -17,14 +17,16 @@ def of(world: list[Registration], token: str) -> list[Registration]:
     return found
 
 
-def services(world: list[Registration]) -> list[Registration]:
-    return of(world, "cloudrunv2/service:Service")
+def services(world: list[Registration], end: str = "-service") -> list[Registration]:
+    found = of(world, "cloudrunv2/service:Service")
+    return [service for service in found if service.name.endswith(end)]
 
 
 def test_a_burst_scaler_keeps_its_minimum_over_an_up(
     prod: list[Registration], declare: Declare, small: Catalogue
 ) -> None:
     assert {s.ignore_changes for s in services(prod)} == {("scaling.minInstanceCount",)}
+    assert {s.ignore_changes for s in services(prod, "-grpc")} == {()}
     owned = dataclasses.replace(small, scaling_owner=ScalingOwner.PULUMI)
     assert {s.ignore_changes for s in services(declare(owned))} == {()}
 
@@ -42,6 +44,7 @@ def test_a_release_keeps_its_image_and_traffic_over_an_up(
     image = "template.containers[0].image"
     owned = ("scaling.minInstanceCount", image, "traffics", "client", "clientVersion")
     assert {s.ignore_changes for s in services(world)} == {owned}
+    assert {s.ignore_changes for s in services(world, "-grpc")} == {()}
     assert {
         w.ignore_changes for w in of(world, "cloudrunv2/workerPool:WorkerPool")
     } == {()}

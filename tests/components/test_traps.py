@@ -8,7 +8,8 @@ from typing import Any
 import recording
 from recording import Declare, Registration
 
-from topology import Catalogue, Durability
+from service.contract import proto
+from topology import Catalogue, Durability, names
 from topology.blocks import Collector, TelemetrySettings
 
 STATEFUL = {
@@ -107,7 +108,8 @@ def test_a_service_keeps_connections_for_an_hour_on_warm_cpus(
         assert container["resources"]["cpuIdle"] is False
         assert container["resources"]["startupCpuBoost"] is True
         assert container["resources"]["limits"] == {"cpu": "4", "memory": "16Gi"}
-        assert container["ports"]["name"] == "http1"
+        own = "h2c" if service.name.endswith("-grpc") else "http1"
+        assert container["ports"]["name"] == own
         assert "revision" not in template
         maximum = service.inputs["scaling"]["maxInstanceCount"]
         assert template["scaling"] == {"maxInstanceCount": maximum}
@@ -120,6 +122,8 @@ def test_probes_end_before_they_begin_again(prod: list[Registration]) -> None:
             probe = container[f"{kind}Probe"]
             assert probe["timeoutSeconds"] < probe["periodSeconds"]
             assert probe["httpGet"]["path"].startswith("/health/")
+            own = 8081 if service.name.endswith("-grpc") else 8080
+            assert probe["httpGet"]["port"] == own, "Google probes by HTTP/1.1"
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] <= 240
 
@@ -160,6 +164,8 @@ def test_the_environment_is_what_the_architecture_says(
         missing = {f"MERIDIAN_{name}" for name in unnamed}
         if not is_hub:
             missing.add("PUBSUB_SUBSCRIPTION_REPAIRS")
+        if not resource.name.endswith("-grpc"):
+            missing |= {"MERIDIAN_PROTOCOL", "MERIDIAN_ADMIN_PORT"}
         assert set(names) == expected - missing
         assert values["MERIDIAN_ACCESS"] == "required"
         assert (values["DATABASE_PRIMARY"] == values["DATABASE_LOCAL"]) or not is_hub
@@ -300,9 +306,32 @@ def test_the_edge_takes_only_serving_regions(
     unborn = dataclasses.replace(small.regions["us-east1"], serving=False)
     regions = {**small.regions, "us-east1": unborn}
     world = declare(dataclasses.replace(small, regions=regions))
-    assert len(of(world, "RegionNetworkEndpointGroup")) == 2
+    assert len(of(world, "RegionNetworkEndpointGroup")) == 2 * 2
     for backend in of(world, "BackendService"):
-        assert backend.inputs["backends"] == [{"group": "us-central1-neg-id"}]
+        part = "grpc-neg" if backend.name == "edge-grpc" else "neg"
+        assert backend.inputs["backends"] == [{"group": f"us-central1-{part}-id"}]
+
+
+def test_calls_of_grpc_go_to_the_service_that_speaks_it(
+    prod: list[Registration], declare: Declare, small: Catalogue
+) -> None:
+    assert f"/{proto.SERVICE}/" == names.RPC_PATHS
+    (routes,) = [r for r in of(prod, "URLMap") if r.name == "edge-routes"]
+    (matcher,) = routes.inputs["pathMatchers"]
+    found = [
+        (rule["service"], rule["matchRules"][0].get("prefixMatch"))
+        for rule in matcher["routeRules"]
+    ]
+    assert found == [
+        ("edge-reads-id", None),
+        ("edge-grpc-id", "/meridian.v1.Meridian/"),
+    ]
+    by_name = {r.name: r.inputs for r in of(prod, "BackendService")}
+    assert by_name["edge-grpc"]["protocol"] == "HTTP2"
+    assert by_name["edge-streams"]["protocol"] == "HTTPS"
+    shape = dataclasses.replace(small.service, grpc_max_instances=0)
+    without = declare(dataclasses.replace(small, service=shape))
+    assert not [r for r in without if "grpc" in r.name]
 
 
 def test_a_subnet_waits_for_google_to_free_its_addresses(

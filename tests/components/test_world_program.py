@@ -25,13 +25,13 @@ INVENTORY = {
     "gcp:certificatemanager/certificateMap:CertificateMap": 1,
     "gcp:certificatemanager/certificateMapEntry:CertificateMapEntry": 1,
     "gcp:certificatemanager/dnsAuthorization:DnsAuthorization": 1,
-    "gcp:cloudrunv2/service:Service": REGIONS,
+    "gcp:cloudrunv2/service:Service": 2 * REGIONS,
     "gcp:cloudrunv2/workerPool:WorkerPool": REGIONS,
-    "gcp:compute/backendService:BackendService": 2,
+    "gcp:compute/backendService:BackendService": 3,
     "gcp:compute/globalAddress:GlobalAddress": 3,
     "gcp:compute/globalForwardingRule:GlobalForwardingRule": 4,
     "gcp:compute/network:Network": 1,
-    "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup": REGIONS,
+    "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup": 2 * REGIONS,
     "gcp:compute/sSLPolicy:SSLPolicy": 1,
     "gcp:compute/securityPolicy:SecurityPolicy": 1,
     "gcp:compute/subnetwork:Subnetwork": REGIONS,
@@ -179,8 +179,8 @@ def test_an_up_of_an_impossible_plan_is_refused_before_anything_is_registered() 
     assert monitor.registrations == []
     text = str(caught.value)
     assert "nothing was changed" in text
-    assert "us-central1 needs 32,016 vCPU (8,004 instances x 4), 200 granted" in text
-    assert "request `CpuAllocPerProjectRegion` >= 32,016,000 mCPU" in text
+    assert "us-central1 needs 32,056 vCPU (8,014 instances x 4), 200 granted" in text
+    assert "request `CpuAllocPerProjectRegion` >= 32,056,000 mCPU" in text
     assert "14 more like it: europe-west1, asia-northeast1" in text
 
 

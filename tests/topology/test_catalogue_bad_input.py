@@ -29,7 +29,7 @@ def test_a_subnet_too_small_says_how_many_addresses_are_needed() -> None:
     text, line = edited("cidr: 100.64.0.0/16", "cidr: 100.64.0.0/24")
     assert complaint(text) == (
         f"{FILE}:{line}: regions.us-central1.cidr: 100.64.0.0/24 holds 256 addresses, "
-        "16,000 are needed (8,000 instances x 2; 32,000 while a revision rolls out): "
+        "16,020 are needed (8,010 instances x 2; 32,040 while a revision rolls out): "
         "use /17 or larger."
     )
 

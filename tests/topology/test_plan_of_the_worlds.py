@@ -46,9 +46,9 @@ def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
     first = next(f for f in prod.errors if f.place == "us-central1")
     assert first.code == "quota-memory", "memory binds first"
     assert str(first) == (
-        "error: us-central1 needs 128,064 GiB (8,004 instances x 16), 400 granted: "
-        "request `MemAllocPerProjectRegion` >= 137,507,672,948,736 bytes, or set "
-        "max_instances to 21 [quota-memory]"
+        "error: us-central1 needs 128,224 GiB (8,014 instances x 16), 400 granted: "
+        "request `MemAllocPerProjectRegion` >= 137,679,471,640,576 bytes, or set "
+        "max_instances to 11 [quota-memory]"
     )
     assert prod.verdict.startswith(
         "impossible because of budget-monthly (costs 13,586,703 USD monthly at baseline"
@@ -59,8 +59,8 @@ def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
         "build` and put its digest under image.digest"
     )
     assert prod.verdicts["us-east1"] == (
-        "possible after these quota requests: quota-memory (needs 16,032 GiB (1,002 "
-        "instances x 16), 400 granted), quota-cpu (needs 4,008 vCPU (1,002 instances x "
+        "possible after these quota requests: quota-memory (needs 16,192 GiB (1,012 "
+        "instances x 16), 400 granted), quota-cpu (needs 4,048 vCPU (1,012 instances x "
         "4), 200 granted)"
     )
 
@@ -68,7 +68,7 @@ def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
 def test_the_remedy_of_a_finding_removes_it(prod: Plan) -> None:
     catalogue = prod.catalogue
     regions = {
-        name: dataclasses.replace(region, min_instances=20, max_instances=21)
+        name: dataclasses.replace(region, min_instances=10, max_instances=11)
         for name, region in catalogue.regions.items()
     }
     image = dataclasses.replace(catalogue.image, digest=f"sha256:{'a' * 64}")
@@ -152,7 +152,7 @@ def test_connections_count_every_region_that_writes_to_a_hub(local: Plan) -> Non
     # us-central1 and three regions write, two connections each; its own read, four.
     hub = local.regions["us-central1"].database
     assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4
-    assert hub.connections_max == 4 * (20 + 1) * 2 + (20 + 1) * 4
+    assert hub.connections_max == 4 * (20 + 2 + 1) * 2 + (20 + 2 + 1) * 4
     assert local.regions["us-east1"].database.connections == (1 + 1) * 4
     limit = local.catalogue.database.max_connections
     assert all(r.database.connections_max <= limit for r in local.regions.values())
