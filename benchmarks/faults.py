@@ -3,8 +3,8 @@
     python -m benchmarks.faults --rounds 15 [--kind service|worker|database|cache|...]
 
 Against the running world: a writer at 50 writes a second through one region's front
-door, watchers of every write in four regions. Each round breaks something for real
-and compares every acknowledged write with what each watcher was told. SIGKILL ends a
+door, six watchers of every write in four regions, by WebSocket, server-sent events and
+gRPC. Each round breaks something for real and compares every acknowledged write with what each watcher was told. SIGKILL ends a
 service process, a worker (relay, applier, feeder), the hub's primary, Redis (which
 keeps nothing: it comes back empty), the control plane with the broker in it, or all of
 a region for six seconds; `frozen` stops a service process for six (SIGSTOP). Each
@@ -39,7 +39,16 @@ from service.client import Client, Query
 COLLECTION = "fault-rounds"
 DIMENSION = 16
 TARGET = "us-central1"
-WATCHERS = ("us-central1", "us-east1", "europe-west3", "asia-south1")
+WATCHERS = (
+    (TARGET, "websocket"),
+    (TARGET, "sse"),
+    (TARGET, "grpc"),
+    ("us-east1", "websocket"),
+    ("europe-west3", "sse"),
+    ("asia-south1", "grpc"),
+)
+"""Region, and what its stream travels over: all three where things break."""
+Watcher = tuple[str, str]
 RATE = 50.0
 BEFORE_SECONDS = 2.0
 AFTER_SECONDS = 4.0
@@ -153,7 +162,9 @@ def _kill_control() -> None:
         time.sleep(0.1)
 
 
-async def one(kind: str, urls: dict[str, str], heard: dict[str, Counter[str]]) -> Round:
+async def one(
+    kind: str, urls: dict[str, str], heard: dict[Watcher, Counter[str]]
+) -> Round:
     """One round: write, break, write on, wait until all is heard."""
     state, stop = Round(kind), asyncio.Event()
     async with Client(urls[TARGET], deadline=60) as client:
@@ -195,10 +206,10 @@ async def main(kinds: list[str], rounds: int) -> dict[str, Any]:
     async with Client(urls[TARGET]) as client:
         await client.create(COLLECTION, dimension=DIMENSION)
     await asyncio.sleep(2)
-    heard: dict[str, Counter[str]] = {region: Counter() for region in WATCHERS}
-    clients = {region: Client(urls[region]) for region in WATCHERS}
-    watchings = {r: clients[r].watch([_everything(r)]) for r in WATCHERS}
-    tasks = [asyncio.create_task(_hear(watchings[r], heard[r])) for r in WATCHERS]
+    heard: dict[Watcher, Counter[str]] = {each: Counter() for each in WATCHERS}
+    clients = {each: Client(urls[each[0]]) for each in WATCHERS}
+    watchings = {w: clients[w].watch([_everything(w)], w[1]) for w in WATCHERS}
+    tasks = [asyncio.create_task(_hear(watchings[w], heard[w])) for w in WATCHERS]
     await asyncio.gather(*(w.ready() for w in watchings.values()))
     report: dict[str, Any] = {}
     for kind in kinds:
@@ -212,16 +223,16 @@ async def main(kinds: list[str], rounds: int) -> dict[str, Any]:
         report[kind]["gaps"] = sum(len(w.gaps) for w in watchings.values())
     for task in tasks:
         task.cancel()
-    for region in WATCHERS:
-        await watchings[region].close()
-        await clients[region].close()
+    for each in WATCHERS:
+        await watchings[each].close()
+        await clients[each].close()
     return report
 
 
-def _everything(region: str) -> Query:
+def _everything(watcher: Watcher) -> Query:
     vector = [1.0] + [0.0] * (DIMENSION - 1)
     return Query(
-        stream=f"all-{region}",
+        stream=f"all-{'-'.join(watcher)}",
         collection=COLLECTION,
         vector=vector,
         threshold=EVERYTHING,
@@ -233,7 +244,7 @@ async def _hear(watching: Any, told: Counter[str]) -> None:
         told[match.event_id] += 1
 
 
-def _verdict(state: Round, heard: dict[str, Counter[str]]) -> dict[str, Any]:
+def _verdict(state: Round, heard: dict[Watcher, Counter[str]]) -> dict[str, Any]:
     missing = {r: len(set(state.acknowledged) - set(t)) for r, t in heard.items()}
     doubled = {r: sum(n - 1 for n in t.values()) for r, t in heard.items()}
     return {

@@ -41,7 +41,7 @@ def run(warm: Warm, sockets: Sequence[socket.socket] = ()) -> None:
     elif settings.role == "worker":
         from service.worker.main import run as run_worker
 
-        work = run_worker(settings, *sockets)
+        work = run_worker(settings, next(iter(sockets), None))
     else:
         raise SystemExit(
             f"MERIDIAN_ROLE is {settings.role!r}; allowed: stream, worker."

@@ -103,12 +103,35 @@ def _add_to_region(file: Path, text: str, region: str, line: str) -> None:
 
 
 def test_the_demonstration_hears_what_exact_search_expects_twice(clone: Clone) -> None:
-    first, second = (clone.json("demo", "--rounds", "1") for _ in range(2))
+    first = clone.json("demo", "--rounds", "1")
+    second = clone.json("demo", "--rounds", "1", "--over", "grpc")
     assert first["matches"] >= 20
     assert first["regions"] >= 10
     for answer in (first, second):
         assert (answer["lost"], answer["doubled"], answer["invented"]) == (0, 0, 0)
     assert first["matches"] == second["matches"]
+
+
+def test_the_first_call_of_grpc_starts_an_instance_that_ends_again(
+    clone: Clone,
+) -> None:
+    def speak_grpc() -> dict[str, int]:
+        regions = clone.json("status")["regions"]
+        return {r["name"]: r["grpc_instances"] for r in regions}
+
+    # Thirty seconds after the last call, as the demonstration left it.
+    clone.wait(lambda: not any(speak_grpc().values()), 60)
+    there = ("--region", "me-west1", "--over", "grpc")
+    words = "The referee waves play on"
+    held = "demo-commentary"
+    clone.run("put", held, "--text", words, "--id", "played-on", *there)
+
+    def found() -> bool:
+        hits = json.loads(clone.run("search", held, words, "-k", "1", *there).stdout)
+        return [hit["id"] for hit in hits] == ["played-on"]
+
+    clone.wait(found, 10)
+    assert speak_grpc() == dict.fromkeys(speak_grpc(), 0) | {"me-west1": 1}
 
 
 def test_a_typed_sentence_is_heard(clone: Clone) -> None:
