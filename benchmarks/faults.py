@@ -4,11 +4,12 @@
 
 Against the running world: a writer at 50 writes a second through one region's front
 door, six watchers of every write in four regions, by WebSocket, server-sent events and
-gRPC. Each round breaks something for real and compares every acknowledged write with what each watcher was told. SIGKILL ends a
-service process, a worker (relay, applier, feeder), the hub's primary, Redis (which
-keeps nothing: it comes back empty), the control plane with the broker in it, or all of
-a region for six seconds; `frozen` stops a service process for six (SIGSTOP). Each
-round reads from the primary that what it acknowledges is on its disk.
+gRPC. Each round breaks something for real and compares every acknowledged write with
+what each watcher was told. SIGKILL ends a service process, a worker (relay, applier,
+feeder), the hub's primary, Redis (which keeps nothing: it comes back empty), the
+control plane with the broker in it, or all of a region for six seconds; `frozen` stops
+a service process for six (SIGSTOP). Each round reads from the primary that what it
+acknowledges is on its disk.
 Exit 1 on any loss.
 """
 
