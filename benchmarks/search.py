@@ -16,23 +16,19 @@ import asyncio
 import base64
 import contextlib
 import json
-import re
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import orjson
 
-from benchmarks.clone import ROOT, Clone, Json, arguments, running_world
+from benchmarks.clone import Clone, Json, arguments, running_world
 from benchmarks.measure import noise, report, summary, verdict
 from benchmarks.nearest import data
+from benchmarks.wire import Wire, cpu_of, instance_of, metric, post, raw_server
 from service.client import Client
 from service.kernel import Index, load
 from service.kernel.interface import Floats, unit
@@ -44,38 +40,6 @@ DIMENSION, HITS = 384, 10
 BATCH = 1_000
 PAUSE_SECONDS = 0.0003
 """Between searches of the kernel alone, about the time of a request."""
-HEAD, BODY_END = b"\r\n\r\n", b"content-length: "
-
-
-class Wire:
-    """One kept connection that sends prepared bytes and reads whole answers."""
-
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def ask(self, request: bytes) -> bytes:
-        """The body of the answer; raises unless it is a 200."""
-        self._socket.sendall(request)
-        data = b""
-        while HEAD not in data:
-            data += self._socket.recv(65536)
-        head, body = data.split(HEAD, 1)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise RuntimeError(data[:500].decode())
-        length = int(head.lower().split(BODY_END, 1)[1].split(b"\r\n", 1)[0])
-        while len(body) < length:
-            body += self._socket.recv(65536)
-        return body
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-def cpu_of(pid: int) -> float:
-    """CPU seconds of all threads of a process so far, to the nanosecond."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 def cpu_of_requests(pid: int, wire: Wire, requests: list[bytes]) -> float:
@@ -98,11 +62,7 @@ def request_of(query: Floats, *, text: bool) -> bytes:
     packed = base64.b64encode(query.tobytes()).decode()
     vector = [float(v) for v in query] if text else packed
     body = json.dumps({"vector": vector, "k": HITS}).encode()
-    head = (
-        f"POST /v1/collections/{COLLECTION}:search HTTP/1.1\r\nhost: localhost\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return post(f"/v1/collections/{COLLECTION}:search", body)
 
 
 def raw_application(answer: bytes) -> object:
@@ -153,46 +113,16 @@ def serve_raw(port: int, file: str) -> None:
 
 
 @contextlib.contextmanager
-def raw_server(answer: bytes) -> Iterator[tuple[int, int]]:
-    """(pid, port) of a raw server."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _answering(answer: bytes) -> Iterator[tuple[int, int]]:
+    """(pid, port) of the raw application."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(answer)
         file.flush()
-        code = f"from benchmarks.search import serve_raw as s; s({port}, {file.name!r})"
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-        try:
-            _wait_for_port(port)
-            yield child.pid, port
-        finally:
-            child.terminate()
-            child.wait()
-
-
-def _wait_for_port(port: int) -> None:
-    for _ in range(200):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.05)
-    raise RuntimeError("the raw server does not start")
-
-
-def instance_of(clone: Clone) -> tuple[int, int]:
-    """(pid, port) of the one instance in the region."""
-    file = (
-        clone.root
-        / ".meridian/world/envoy"
-        / f"endpoints-{REGION}-meridian-stream.json"
-    )
-    groups = json.loads(file.read_text())["resources"][0]["endpoints"]
-    address = groups[0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    prefix = f"run/{REGION}/meridian-stream/"
-    parts = clone.world()["parts"]
-    (pid,) = (part["pid"] for part in parts if part["name"].startswith(prefix))
-    return pid, address["port_value"]
+        code = (
+            f"from benchmarks.search import serve_raw as s; s({{port}}, {file.name!r})"
+        )
+        with raw_server(code) as found:
+            yield found
 
 
 async def fill(clone: Clone, rows: Floats) -> None:
@@ -216,12 +146,8 @@ async def fill(clone: Clone, rows: Floats) -> None:
 
 def measured_inside(port: int) -> tuple[float, float]:
     """(seconds, searches) that the instance has counted around its kernel so far."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as response:
-        text = response.read().decode()
-    pattern = r"^meridian_search_seconds_{} (\S+)$"
-    values = (re.search(pattern.format(k), text, re.M) for k in ("sum", "count"))
-    total, count = (float(v[1]) if v else 0.0 for v in values)
-    return total, count
+    name = "meridian_search_seconds"
+    return metric(port, f"{name}_sum"), metric(port, f"{name}_count")
 
 
 def kernel_cpu(index: Index, queries: list[Floats], pause: float = 0.0) -> float:
@@ -243,13 +169,13 @@ def compared(
     clone: Clone, index: Index, queries: list[Floats], rounds: int, *, text: bool
 ) -> Json:
     """All three sides, in turns, for one way of writing vectors."""
-    pid, port = instance_of(clone)
+    pid, port = instance_of(clone, REGION)
     requests = [request_of(q, text=text) for q in queries]
     wire = Wire(port)
     answer = wire.ask(requests[0])
     earlier = measured_inside(port)
     ours, raw, kernel, paced = [], [], [], []
-    with raw_server(answer) as (raw_pid, raw_port):
+    with _answering(answer) as (raw_pid, raw_port):
         raw_wire = Wire(raw_port)
         for number in range(rounds + 1):
             taken = (

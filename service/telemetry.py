@@ -67,6 +67,7 @@ class Metrics:
         self.http_requests = Counter(
             "meridian_http_requests", "Answers.", ("route", "code"), registry=r
         )
+        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.http_seconds = Histogram(
             "meridian_http_request_seconds",
             "Request to answer.",
@@ -91,12 +92,34 @@ class Metrics:
         self.notifications = Counter(
             "meridian_notifications", "Matches sent.", ("written_in",), registry=r
         )
+        self._notified: dict[str, Counter] = {}
         self.notify_seconds = Histogram(
             "meridian_notify_seconds",
             "Commit of a write to its notification.",
             buckets=_FAST,
             registry=r,
         )
+
+    def notified(self, region: str, seconds: float) -> None:
+        """Counts a match that was sent so long after its commit in a region."""
+        # Looked up once a region: `labels` costs more than the count.
+        counter = self._notified.get(region)
+        if counter is None:
+            counter = self._notified[region] = self.notifications.labels(region)
+        counter.inc()
+        self.notify_seconds.observe(max(0.0, seconds))
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Counts an answer over HTTP."""
+        found = self._answered.get((route, status))
+        if found is None:
+            found = (
+                self.http_requests.labels(route, status),
+                self.http_seconds.labels(route),
+            )
+            self._answered[route, status] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def _scores(self, r: CollectorRegistry) -> None:
         self.search_seconds = Histogram(

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -31,6 +32,8 @@ _EVERY = 1.0
 """Seconds between two sendings."""
 _MOST = 4096
 """Spans that wait to be sent; more are dropped and counted."""
+_MOST_TOLD = 1024
+"""Changes of which is known that somebody was told."""
 _SAMPLED = 1
 _PARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _SCOPE = "meridian"
@@ -63,6 +66,7 @@ def read_parent(traceparent: str | None) -> Place | None:
     return Place(bytes.fromhex(found[1]), bytes.fromhex(found[2]), sampled)
 
 
+@lru_cache(maxsize=1024)
 def change_root(event_id: str) -> Place:
     """Root span of a change, the same everywhere."""
     digest = hashlib.blake2b(event_id.encode(), digest_size=24).digest()
@@ -83,6 +87,8 @@ class Spans:
         self._below = 0
         """Ids whose last 8 bytes are below it are kept; 0: none."""
         self._waiting: list[Span] = []
+        self._told: dict[str, None] = {}
+        """Changes whose first notification is known, the oldest first."""
         self._resource: dict[str, Value] = {}
 
     def begin(self, settings: Settings) -> None:
@@ -105,6 +111,16 @@ class Spans:
             return None
         place = change_root(event_id)
         return place if self._keeps(place.trace) else None
+
+    def leads(self, event_id: str) -> bool:
+        """Whether this is the first time that somebody is told of a change that is
+        kept: a thousand streams that it reaches make one span."""
+        if self.root(event_id) is None or event_id in self._told:
+            return False
+        self._told[event_id] = None
+        if len(self._told) > _MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        return True
 
     def change(
         self,

@@ -20,9 +20,11 @@ MOST = 100
 MOST_QUEUED = 20_000
 """Changes that may wait; beyond it a write is refused as overloaded."""
 DEADLINE = 5.0
-"""Seconds a write whose outcome is unknown waits for its primary."""
+"""Seconds a write whose outcome is unknown waits for its primary; as long may the
+oldest one stand in the queue before further ones are refused."""
 UNSENT_DEADLINE = 0.5
-"""Seconds a write that was never sent waits: another region answers sooner."""
+"""Seconds a write that was never sent waits for a primary that does not answer: another
+region answers sooner."""
 _CALL = (
     "SELECT n, epoch, seq, at, committed, repeated, refused FROM commit_changes($1, "
     "$2, $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
@@ -53,6 +55,8 @@ class Pending:
     metadata: str
     written: int = field(default_factory=lambda: int(time.time() * 1000))
     queued: float = field(default_factory=time.monotonic)
+    since: float = 0.0
+    """Since when it waits for the primary and no longer for its turn (monotonic)."""
     sent: bool = False
     """Whether the primary may have it."""
     done: "asyncio.Future[Committed]" = field(
@@ -70,8 +74,8 @@ class Pending:
 
     @property
     def due(self) -> float:
-        """When waiting ends (monotonic seconds)."""
-        return self.queued + (DEADLINE if self.sent else UNSENT_DEADLINE)
+        """When waiting for the primary ends (monotonic seconds)."""
+        return self.since + (DEADLINE if self.sent else UNSENT_DEADLINE)
 
     def resolve(self, result: Committed | BaseException) -> None:
         """Tells the waiting request, unless it has gone."""
@@ -150,18 +154,27 @@ class Committer:
             await asyncio.sleep(0.01)
 
     def submit(self, pending: list[Pending]) -> None:
-        """Queues writes; raises ServiceError `overloaded` when too many wait."""
-        if len(self._queue) + len(pending) > MOST_QUEUED:
+        """Queues writes; raises ServiceError `overloaded` when too many wait, or for
+        too long."""
+        oldest = self._queue[0].queued if self._queue else time.monotonic()
+        waited = time.monotonic() - oldest
+        if len(self._queue) + len(pending) > MOST_QUEUED or waited > DEADLINE:
             raise ServiceError(
                 "overloaded",
-                f"{len(self._queue)} writes wait: try again, or in another region.",
+                f"{len(self._queue)} writes wait, the oldest for {waited:.1f} s: try "
+                "again, or in another region.",
                 elsewhere=True,
             )
         self._queue.extend(pending)
         self._wake.set()
 
     def _take(self) -> list[Pending]:
-        return [self._queue.popleft() for _ in range(min(MOST, len(self._queue)))]
+        """The next batch. In a queue behind a primary that answers, time is not up."""
+        batch = [self._queue.popleft() for _ in range(min(MOST, len(self._queue)))]
+        now = time.monotonic()
+        for pending in batch:
+            pending.since = now if self.healthy else pending.queued
+        return batch
 
     async def _commit(self, batch: list[Pending]) -> None:
         """Tries until the batch is in the log or each write's time is over.

@@ -126,8 +126,8 @@ class Reader:
     ) -> list[tuple[str, str, Position]]:
         """(event id, origin, position) of every change that carries one of them."""
         rows = await self.pool.fetch(
-            "SELECT event_id, origin, epoch, seq FROM change "
-            "WHERE event_id = ANY ($2) AND lane = $1",
+            "SELECT event_id, origin, epoch, seq FROM events_of(ARRAY[$1::smallint], "
+            "$2)",
             lane,
             event_ids,
         )

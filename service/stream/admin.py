@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -15,39 +15,54 @@ _QUEUED = 500
 _TEXT = 160
 
 
+class _Told(NamedTuple):
+    """A match that was delivered."""
+
+    stream: str
+    collection: str
+    change: Change
+    score: float
+    milliseconds: float
+
+
 class Recent:
     """The newest matches and who listens to them."""
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._kept: deque[bytes] = deque(maxlen=_KEPT)
+        self._kept: deque[_Told] = deque(maxlen=_KEPT)
         self._queues: set[asyncio.Queue[bytes | None]] = set()
 
     def add(
         self, stream: Stream, change: Change, score: float, milliseconds: float
     ) -> None:
         """Takes a delivered match; a listener that lags misses some."""
-        text = ""
+        told = _Told(stream.id, stream.collection, change, score, milliseconds)
+        self._kept.append(told)
+        # Written out for a listener only: most of the time there is none.
+        event = self._event(told) if self._queues else b""
+        for queue in self._queues:
+            if queue.qsize() < _QUEUED:
+                queue.put_nowait(event)
+
+    def _event(self, told: _Told) -> bytes:
+        change, text = told.change, ""
         if '"text"' in change.metadata:
             text = str(orjson.loads(change.metadata).get("text", ""))[:_TEXT]
-        event = orjson.dumps(
+        return orjson.dumps(
             {
-                "stream": stream.id,
-                "collection": stream.collection,
+                "stream": told.stream,
+                "collection": told.collection,
                 "item": change.item_id,
                 "text": text,
-                "score": round(score, 4),
+                "score": round(told.score, 4),
                 "written_in": change.region,
                 "region": self._region,
-                "milliseconds": round(milliseconds, 1),
+                "milliseconds": round(told.milliseconds, 1),
                 "committed_at": change.committed,
                 "event_id": change.event_id,
             }
         )
-        self._kept.append(event)
-        for queue in self._queues:
-            if queue.qsize() < _QUEUED:
-                queue.put_nowait(event)
 
     def end(self) -> None:
         """Ends every listener."""
@@ -57,8 +72,8 @@ class Recent:
     def listen(self) -> "asyncio.Queue[bytes | None]":
         """A queue that starts with what is kept."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        for event in self._kept:
-            queue.put_nowait(event)
+        for told in self._kept:
+            queue.put_nowait(self._event(told))
         self._queues.add(queue)
         return queue
 

@@ -119,10 +119,9 @@ class Session:
             }
         )
         metrics = self.instance.metrics
-        metrics.notifications.labels(change.region).inc()
-        metrics.notify_seconds.observe(max(0.0, now - change.committed) / 1000)
+        metrics.notified(change.region, (now - change.committed) / 1000)
         self._recent.add(stream, change, score, now - change.committed)
-        if metrics.spans.root(change.event_id) is not None:
+        if metrics.spans.leads(change.event_id):
             since = time.time_ns()
             self._traced.append((self._outbox[-1], change.event_id, since))
 

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -23,7 +24,15 @@ def write_token(
     lane: int, positions: Mapping[str, Position], definition_version: int
 ) -> str:
     """A token of `positions`; it means the same in every region."""
-    plain = {origin: tuple(p) for origin, p in positions.items()}
+    return _written(lane, tuple(positions.items()), definition_version)
+
+
+@lru_cache(maxsize=64)
+def _written(
+    lane: int, positions: tuple[tuple[str, Position], ...], definition_version: int
+) -> str:
+    """Kept for a moment: all streams that a change reaches stand at the same place."""
+    plain = {origin: tuple(p) for origin, p in positions}
     body = orjson.dumps([1, lane, plain, definition_version])
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 

@@ -73,9 +73,8 @@ class Http:
             failed = ServiceError("internal", "The request failed; its id is logged.")
             status, data = 500, orjson.dumps(error_body(failed, request_id))
         await self.answer(send, status, data, request_id, extra)
-        metrics = self._instance.metrics
-        metrics.http_requests.labels(label, status).inc()
-        metrics.http_seconds.labels(label).observe(time.perf_counter() - started)
+        took = time.perf_counter() - started
+        self._instance.metrics.answered(label, status, took)
 
     async def answer(
         self,

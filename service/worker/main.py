@@ -108,6 +108,7 @@ async def _drop_old_ranges(database: asyncpg.Pool) -> None:
         before = int((time.time() - RETENTION_SECONDS) * 1000)
         try:
             await database.execute("SELECT drop_ranges($1)", before, timeout=60)
+            await database.execute("SELECT drop_hours($1)", before, timeout=60)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "old ranges stay", error=str(error))
 

@@ -1,0 +1,145 @@
+"""Durable writes of one instance: in batches and one by one, over HTTP.
+
+    python -m benchmarks.writes [--items 40000] [--singles 10000]
+
+A region alone: one Postgres (`fsync` and `synchronous_commit` on, asked), one Redis, a
+broker, worker and instance, as the service's tests have them; a whole world on one
+machine would apply every write in fifteen regions of it. Vectors of dimension 384, f32
+as base64. Batches of 1,000 on four connections, single upserts on 64. Wall time, with
+the CPU of the instance beside it, since the client shares the machine. `fdatasync` of
+one 8 KiB page beside the data says what the disk takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import statistics
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.faults import DURABLE
+from benchmarks.measure import Json, noise, report, summary
+from benchmarks.wire import cpu_of, flood, post
+from service.client import Client
+from tests.service.world import Template, World, init_postgres
+
+REGION = "asia"
+COLLECTION = "writes-benchmark"
+DIMENSION, BATCH = 384, 1_000
+WIDE, NARROW = 64, 4
+GOAL_BATCHED, GOAL_SINGLE = 20_000, 5_000
+SYNCS = 200
+TRACE_SHARE = "0.0001"
+"""As production's catalogue has it."""
+
+
+def item(rng: np.random.Generator) -> Json:
+    """One item with ids of its own."""
+    vector = rng.standard_normal(DIMENSION, np.float32)
+    name = uuid.uuid4().hex
+    packed = base64.b64encode(vector.tobytes()).decode()
+    return {"id": name, "event_id": name, "vector": packed}
+
+
+def requests_of(count: int, size: int) -> list[bytes]:
+    """Upserts of `count` items, so many in each."""
+    rng = np.random.default_rng(5)
+    path = f"/v1/collections/{COLLECTION}/items:upsert"
+    return [
+        post(path, json.dumps({"items": [item(rng) for _ in range(size)]}).encode())
+        for _ in range(count // size)
+    ]
+
+
+def sync_seconds(folder: Path) -> float:
+    """Median seconds of an fdatasync after one page was written."""
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(SYNCS):
+            file.write(b"\0" * 8192)
+            file.flush()
+            started = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+async def measured(part: Json, count: int, size: int, connections: int) -> Json:
+    """Items a second of one way of writing, by an instance."""
+    pid, port = part["pid"], part["port"]
+    requests = requests_of(count, size)
+    spent = cpu_of(pid)
+    seconds, times = await flood(port, requests, connections)
+    spent = cpu_of(pid) - spent
+    return {
+        "items_a_second": round(count / seconds),
+        "service_cpu_us_an_item": round(spent / count * 1e6, 1),
+        "request_ms": summary([t * 1000 for t in times]),
+        "items": count,
+    }
+
+
+async def durable(region: Any) -> None:
+    """Raises unless the primary syncs what it acknowledges to its disk."""
+    primary = await region.postgres.connect()
+    found = {name: await primary.fetchval(f"SHOW {name}") for name in DURABLE}
+    await primary.close()
+    if set(found.values()) != {"on"}:
+        raise RuntimeError(f"acknowledged is not durable here: {found}")
+
+
+async def run(world: World, folder: Path, items: int, singles: int) -> Json:
+    await world.ready()
+    region = world.regions[REGION]
+    async with Client(region.url) as client:
+        await client.create(COLLECTION, dimension=DIMENSION)
+    await durable(region)
+    part = region.second_instance(MERIDIAN_TRACE_SHARE=TRACE_SHARE)
+    await measured(part, BATCH, BATCH, 1)  # warms
+    return {
+        "batched": await measured(part, items, BATCH, NARROW),
+        "single": await measured(part, singles, 1, WIDE),
+        "fdatasync_ms": round(sync_seconds(folder) * 1000, 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=40_000, help="In batches.")
+    parser.add_argument("--singles", type=int, default=10_000)
+    given = parser.parse_args()
+    before = noise()
+    with tempfile.TemporaryDirectory(prefix="meridian-writes-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        init_postgres(folder / "cluster")
+        template = Template()
+        regions = {REGION: REGION}
+        world = World(folder, template, folder / "cluster", regions, {})
+        try:
+            answer = asyncio.run(run(world, folder, given.items, given.singles))
+        finally:
+            world.close()
+            template.close()
+    lines = [
+        f"{name}: {answer[name]['items_a_second']:,} items/s "
+        f"({'met' if answer[name]['items_a_second'] >= goal else 'missed'}, goal "
+        f"{goal:,}); {answer[name]['service_cpu_us_an_item']} us of CPU an item; a "
+        f"request {answer[name]['request_ms']}"
+        for name, goal in (("batched", GOAL_BATCHED), ("single", GOAL_SINGLE))
+    ]
+    lines.append(f"fdatasync of a page: {answer['fdatasync_ms']} ms")
+    report("writes", answer, lines, before)
+
+
+if __name__ == "__main__":
+    main()
