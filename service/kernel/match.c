@@ -42,7 +42,8 @@ static int64_t by_signs(const table *t, const class *c, int64_t first, float z,
         scan(&s, c->queries + i, limits, masks);
         s.next = NULL;
         for (int b = 0; b < BLOCKS; b++)
-            count += take(masks[b], first + b * BLOCK, i, pairs + count);
+            for (int64_t n = take(masks[b], first + b * BLOCK, i, pairs + count); n; n--)
+                fine_prefetch(t, pairs[count++].slot);
     }
     return count;
 }
@@ -51,13 +52,9 @@ static int64_t by_signs(const table *t, const class *c, int64_t first, float z,
 static int64_t by_fine(
     const table *t, const class *c, float z, pair *pairs, int64_t count) {
     int64_t kept = 0;
-    for (int64_t i = 0; i < count && i < AHEAD; i++)
-        fine_prefetch(t, pairs[i].slot);
     for (int64_t i = 0; i < count; i++) {
         pair p = pairs[i];
         float wanted = t->thresholds[p.slot];
-        if (i + AHEAD < count)
-            fine_prefetch(t, pairs[i + AHEAD].slot);
         if (wanted == INFINITY
             || fine_most(t, c, c->queries + p.query, p.slot, z) < wanted)
             continue;

@@ -3,8 +3,6 @@
 #include "bounds.h"
 #include "rows.h"
 
-#define GATHERED 16 /* rows that are gathered before they are looked at */
-
 /* The k best so far of one query; a heap, the lowest first, once it is full. */
 typedef struct {
     int64_t k, kept;
@@ -75,21 +73,19 @@ typedef struct {
     class c;
     top best;
     int64_t count;
-    pair pairs[GATHERED + TILE + SPARE];
+    pair pairs[ENOUGH + TILE + SPARE];
 } asked;
 
 /* Looks at the rows that were gathered for a query. */
-static void settle(const table *t, float z, asked *a) {
+static void settle(const table *t, const uint8_t *mask, float z, asked *a) {
     const query *q = a->c.queries;
     pair *pairs = a->pairs;
-    float most[GATHERED + TILE], wanted = lowest(&a->best);
+    float most[ENOUGH + TILE], wanted = lowest(&a->best);
     int64_t kept = 0, count = a->count;
-    for (int64_t i = 0; i < count && i < AHEAD; i++)
-        fine_prefetch(t, pairs[i].slot);
     for (int64_t i = 0; i < count; i++) {
         int64_t slot = pairs[i].slot;
-        if (i + AHEAD < count)
-            fine_prefetch(t, pairs[i + AHEAD].slot);
+        if (!allowed(t, mask, slot))
+            continue;
         most[kept] = fine_most(t, &a->c, q, slot, z);
         if (most[kept] < wanted)
             continue;
@@ -111,14 +107,15 @@ static void tile(const table *t, const uint8_t *mask, int64_t first, float z,
     limits_make(t, &a->c, first, &wanted, z, limits);
     scan(s, a->c.queries, limits, found);
     for (int b = 0; b < BLOCKS; b++) {
-        pair *fresh = a->pairs + a->count;
-        int64_t count = take(found[b], first + b * BLOCK, 0, fresh);
-        for (int64_t i = 0; i < count; i++)
-            if (allowed(t, mask, fresh[i].slot))
-                a->pairs[a->count++] = fresh[i];
+        int64_t end = a->count;
+        end += take(found[b], first + b * BLOCK, 0, a->pairs + end);
+        for (; a->count < end; a->count++) {
+            __builtin_prefetch(t->alive + a->pairs[a->count].slot);
+            fine_prefetch(t, a->pairs[a->count].slot);
+        }
     }
-    if (a->count >= GATHERED || a->best.kept < a->best.k)
-        settle(t, z, a);
+    if (a->count >= ENOUGH || a->best.kept < a->best.k)
+        settle(t, mask, z, a);
 }
 
 static void by_codes(const table *t, const uint8_t *mask, float z, uint8_t *room,
@@ -133,7 +130,7 @@ static void by_codes(const table *t, const uint8_t *mask, float z, uint8_t *room
         if (a[i].c.plain)
             all_rows(t, a[i].c.queries, mask, &a[i].best);
         else
-            settle(t, z, a + i);
+            settle(t, mask, z, a + i);
 }
 
 /* The k best rows at or above `minimum` of each of n queries, in no order, in

@@ -91,10 +91,9 @@ typedef struct {
     uint32_t query, slot;
 } pair;
 
-#define ENOUGH 256 /* pairs that are gathered before their rows are looked at, so that
-                    * memory is read ahead */
-#define AHEAD 16   /* pairs whose fine codes are on their way */
-#define SPARE 3    /* pairs that `take` may write behind the last one */
+#define ENOUGH 32 /* pairs that are gathered before their fine codes and rows are read,
+                   * which are fetched meanwhile */
+#define SPARE 3   /* pairs that `take` may write behind the last one */
 
 static inline int64_t groups_of(const table *t) {
     int64_t groups = (t->width + GROUP - 1) / GROUP;
