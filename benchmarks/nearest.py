@@ -14,14 +14,22 @@ virtual environment of its own.
 from __future__ import annotations
 
 import argparse
-import statistics
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.match import Hnsw, cpu, head, kernels, noisy, one_thread, papers, spread
-from service.kernel.native import Native
+from benchmarks.match import (
+    Hnsw,
+    added,
+    cpu,
+    head,
+    kernels,
+    noisy,
+    one_thread,
+    papers,
+    spread,
+)
 
 Array = Any
 QUERIES, BEST, RECALL = 200, 10, 0.995
@@ -63,8 +71,8 @@ def compare(count: int, dimension: int, rounds: int, venv: Path | None) -> None:
     print(f"{count:,} rows, d {dimension}, {BEST} best")
     other, truth = None, []
     for kernel in kernels():
-        took = statistics.median(added(kernel, rows)[1] for _ in range(3)) / count
-        index, _ = added(kernel, rows)
+        index, seconds = added(kernel, rows)
+        took = seconds / count
         if not truth:
             truth = [index.exact(q, BEST, -np.inf)[0] for q in queries]
         if venv and other is None:
@@ -82,12 +90,6 @@ def compare(count: int, dimension: int, rounds: int, venv: Path | None) -> None:
         other.close()
     else:
         print("hnswlib: not there (--hnswlib VENV)")
-
-
-def added(kernel: Native, rows: Array) -> tuple[Any, float]:
-    """A new index of the rows, and the CPU seconds that adding them took."""
-    index = kernel.index(rows.shape[1], "f16")
-    return index, cpu(lambda: index.add_many(rows))
 
 
 def gone_at_once(index: Any, queries: Array, found: list[Array]) -> int:
