@@ -30,12 +30,24 @@ static inline void limits_make(const table *t, const class *c, int64_t first,
         float product = needed(c, wanted ? *wanted : own[r], biases[r]) * inverse[r];
         float spread = (rest[r] > LEAST ? rest[r] : LEAST) + more;
         float limit = (product - z * spread) * by + base;
-        limit = limit > 0 ? limit : 0; /* also where it is no number */
-        found[r] = limit < 65535 ? limit : 65535;
+        found[r] = limit > 0 ? limit : 0; /* also where it is no number */
     }
+    /* A loop of its own: in the other one it became four masks more. */
     for (int r = 0; r < TILE; r++)
-        limits[r] = (uint16_t)(int)found[r];
+        limits[r] = (uint16_t)(int)(found[r] < 65535 ? found[r] : 65535);
 }
+
+#if defined(__AVX2__) && !defined(__AVX512VBMI__)
+/* Sums of 32 bytes of levels, four to a byte, with a query's bytes. */
+static inline __m256i fine_part(__m256i c, const int8_t *bytes, int64_t quarter) {
+    const __m256i three = _mm256_set1_epi8(3);
+    __m256i sum = _mm256_setzero_si256();
+    for (int f = 0; f < 4; f++, c = _mm256_srli_epi16(c, 2))
+        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_and_si256(c, three),
+            _mm256_loadu_si256((const __m256i *)(bytes + f * quarter))));
+    return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
+}
+#endif
 
 /* Sum of (2 u - 3) q over the two-bit levels u of a row. */
 static inline int fine_sum(const table *t, int64_t slot, const query *q) {
@@ -64,20 +76,20 @@ static inline int fine_sum(const table *t, int64_t slot, const query *q) {
     }
     int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(one, two));
 #elif defined(__AVX2__)
-    const __m128i three = _mm_set1_epi8(3), ones = _mm_set1_epi16(1);
-    __m128i total = _mm_setzero_si128();
-    for (; j < quarter; j += 16) {
-        __m128i c = _mm_loadu_si128((const __m128i *)(code + j));
-        __m128i part = _mm_setzero_si128();
-        for (int f = 0; f < 4; f++, c = _mm_srli_epi16(c, 2)) {
-            const int8_t *own = bytes + f * quarter + j;
-            part = _mm_add_epi16(part, _mm_maddubs_epi16(_mm_and_si128(c, three),
-                _mm_loadu_si128((const __m128i *)own)));
-        }
-        total = _mm_add_epi32(total, _mm_madd_epi16(part, ones));
+    __m256i total = _mm256_setzero_si256();
+    for (; j + 32 <= quarter; j += 32) {
+        __m256i c = _mm256_loadu_si256((const __m256i *)(code + j));
+        total = _mm256_add_epi32(total, fine_part(c, bytes + j, quarter));
     }
-    total = _mm_add_epi32(total, _mm_srli_si128(total, 8));
-    int sum = _mm_cvtsi128_si32(_mm_add_epi32(total, _mm_srli_si128(total, 4)));
+    if (j < quarter) { /* levels of zero count for nothing */
+        __m128i c = _mm_loadu_si128((const __m128i *)(code + j));
+        total = _mm256_add_epi32(
+            total, fine_part(_mm256_zextsi128_si256(c), bytes + j, quarter));
+    }
+    __m128i four = _mm_add_epi32(
+        _mm256_castsi256_si128(total), _mm256_extracti128_si256(total, 1));
+    four = _mm_add_epi32(four, _mm_srli_si128(four, 8));
+    int sum = _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_srli_si128(four, 4)));
 #else
     int sum = 0;
     for (int f = 0; f < 4; f++)
@@ -87,26 +99,33 @@ static inline int fine_sum(const table *t, int64_t slot, const query *q) {
     return 2 * sum - 3 * q->sum;
 }
 
-/* Deviation of the fine estimate of a row's product with a query of length 1. */
-static inline float fine_deviation(const table *t, const class *c, int64_t slot) {
-    float own = t->spread[slot], crumbs = t->scale[slot] * FINE * c->crumbs;
-    return sqrtf(own * own + crumbs * crumbs);
-}
-
-/* Whether the fine code lets the row reach `wanted`. */
-static inline int fine_reaches(const table *t, const class *c, const query *q,
-    int64_t slot, float wanted, float z) {
-    float estimate = t->scale[slot] * c->byte * (float)fine_sum(t, slot, q);
-    float upper = q->length * (estimate + z * fine_deviation(t, c, slot));
-    upper = t->factors[slot] * upper + t->biases[slot] + q->offset;
-    /* Written so that what is no number is looked at. */
-    return !(upper < wanted) || t->factors[slot] < 0;
+/* Most that the fine code lets the row's score be. Deviations are added, not their
+ * squares: what rounding the bytes loses is small. No number: the row is looked at. */
+static inline float fine_most(
+    const table *t, const class *c, const query *q, int64_t slot, float z) {
+    float sum = c->byte * (float)fine_sum(t, slot, q) + z * FINE * c->crumbs;
+    float product = t->scale[slot] * sum + z * t->spread[slot];
+    return q->length * product + t->biases[slot] + q->offset;
 }
 
 static inline void fine_prefetch(const table *t, int64_t slot) {
     const uint8_t *code = t->fine + slot * (t->width / 4);
     for (int64_t i = 0; i < t->width / 4; i += 64)
         __builtin_prefetch(code + i);
+    __builtin_prefetch(t->scale + slot);
+    __builtin_prefetch(t->spread + slot);
+}
+
+/* Writes the rows of a block's mask as pairs, SPARE more than there are at most, and
+ * returns how many there are. Four at once: a branch for each is often guessed wrong. */
+static inline int64_t take(uint64_t mask, int64_t first, int64_t query, pair *out) {
+    int count = __builtin_popcountll(mask);
+    for (int i = 0; i < count; i += 4)
+        for (int j = i; j < i + 4; j++, mask &= mask - 1) {
+            int row = __builtin_ctzll(mask | 1ull << 63);
+            out[j] = (pair){(uint32_t)query, (uint32_t)(first + row)};
+        }
+    return count;
 }
 
 #endif

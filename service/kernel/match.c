@@ -31,61 +31,66 @@ static void match_all(const table *t, const class *c, answer *a) {
             decide(t, c->queries + i, slot, a);
 }
 
-/* What the sign codes of a tile let through, as query * TILE + row. */
+/* Adds what the sign codes of a tile let through to `count` pairs. */
 static int64_t by_signs(const table *t, const class *c, int64_t first, float z,
-    uint16_t *pairs) {
-    int64_t groups = groups_of(t), count = 0;
-    const uint8_t *codes = t->codes + first * code_bytes(t);
-    const uint8_t *next = first + TILE < t->used ? codes + TILE * code_bytes(t) : NULL;
+    uint8_t *apart, pair *pairs, int64_t count) {
+    strip s = strip_of(t, first, c->count, apart);
     uint16_t limits[TILE];
     limits_make(t, c, first, NULL, z, limits);
     for (int64_t i = 0; i < c->count; i++) {
         uint64_t masks[BLOCKS];
-        const query *q = c->queries + i;
-        scan(codes, groups, q->lut, q->start, limits, i ? NULL : next, masks);
+        scan(&s, c->queries + i, limits, masks);
+        s.next = NULL;
         for (int b = 0; b < BLOCKS; b++)
-            for (uint64_t m = masks[b]; m; m &= m - 1) {
-                int row = b * BLOCK + __builtin_ctzll(m);
-                fine_prefetch(t, first + row);
-                pairs[count++] = (uint16_t)(i * TILE + row);
-            }
+            for (int64_t n = take(masks[b], first + b * BLOCK, i, pairs + count); n; n--)
+                fine_prefetch(t, pairs[count++].slot);
     }
     return count;
 }
 
 /* What the fine codes let through of those pairs. */
-static int64_t by_fine(const table *t, const class *c, int64_t first, float z,
-    uint16_t *pairs, int64_t count) {
+static int64_t by_fine(
+    const table *t, const class *c, float z, pair *pairs, int64_t count) {
     int64_t kept = 0;
     for (int64_t i = 0; i < count; i++) {
-        int64_t slot = first + pairs[i] % TILE;
-        if (t->thresholds[slot] == INFINITY
-            || !fine_reaches(t, c, c->queries + pairs[i] / TILE, slot,
-                t->thresholds[slot], z))
+        pair p = pairs[i];
+        float wanted = t->thresholds[p.slot];
+        if (wanted == INFINITY
+            || fine_most(t, c, c->queries + p.query, p.slot, z) < wanted)
             continue;
-        row_prefetch(t, slot);
-        pairs[kept++] = pairs[i];
+        row_prefetch(t, p.slot);
+        pairs[kept++] = p;
     }
     return kept;
 }
 
-static void match_class(const table *t, class *c, float z, uint16_t *pairs,
+/* Adds what the fine codes of a tile let through on a matrix unit. */
+static int64_t by_tiles(tiles *ready, const table *t, int64_t first, float z,
+    pair *pairs, int64_t count) {
+    int64_t all = count + tiles_pairs(ready, first, z, pairs + count);
+    for (; count < all; count++)
+        row_prefetch(t, pairs[count].slot);
+    return all;
+}
+
+static void match_class(const table *t, class *c, float z, uint8_t *apart, pair *pairs,
     answer *a) {
     tiles *ready = tiles_open(t, c);
+    int64_t count = 0;
     if (!ready)
         class_signs(t, c);
     for (int64_t first = 0; first < t->used; first += TILE) {
-        int64_t count;
-        if (ready) {
-            count = tiles_pairs(ready, first, z, pairs);
-            for (int64_t i = 0; i < count; i++)
-                row_prefetch(t, first + pairs[i] % TILE);
-        } else {
-            count = by_signs(t, c, first, z, pairs);
-            count = by_fine(t, c, first, z, pairs, count);
-        }
+        if (ready)
+            count = by_tiles(ready, t, first, z, pairs, count);
+        else
+            count = by_signs(t, c, first, z, apart, pairs, count);
+        if (count < ENOUGH && first + TILE < t->used)
+            continue;
+        if (!ready)
+            count = by_fine(t, c, z, pairs, count);
         for (int64_t i = 0; i < count; i++)
-            decide(t, c->queries + pairs[i] / TILE, first + pairs[i] % TILE, a);
+            decide(t, c->queries + pairs[i].query, pairs[i].slot, a);
+        count = 0;
     }
     tiles_close(ready);
 }
@@ -95,10 +100,11 @@ static void match_class(const table *t, class *c, float z, uint16_t *pairs,
 int64_t meridian_match(const table *t, const float *vectors, const float *offsets,
     int64_t n, float z, int64_t room, int64_t *which, int64_t *slots, float *scores) {
     answer a = {.room = room, .which = which, .slots = slots, .scores = scores};
-    uint16_t *pairs = malloc(QUERIES * TILE * sizeof(uint16_t));
+    pair *pairs = malloc((ENOUGH + QUERIES * TILE + SPARE) * sizeof(pair));
+    uint8_t *apart = strip_room(t);
     query *queries = queries_make(t, vectors, offsets, n);
-    if (!pairs || !queries) {
-        free(pairs), queries_free(queries);
+    if (!pairs || !apart || !queries) {
+        free(pairs), free(apart), queries_free(queries);
         return -1;
     }
     for (int64_t i = 0; i < n;) {
@@ -110,9 +116,9 @@ int64_t meridian_match(const table *t, const float *vectors, const float *offset
         if (c.plain)
             match_all(t, &c, &a);
         else
-            match_class(t, &c, z, pairs, &a);
+            match_class(t, &c, z, apart, pairs, &a);
         i += c.count;
     }
-    free(pairs), queries_free(queries);
+    free(pairs), free(apart), queries_free(queries);
     return a.found;
 }

@@ -63,11 +63,12 @@ static float subsets(const float *v, int64_t count, float *low, float *high) {
     return least;
 }
 
+/* The widest range that a run of look-ups spans. */
 static float widest(const table *t, const query *q) {
     float most = 0;
-    for (int64_t i = 0; i < t->width; i += GROUP) {
+    for (int64_t i = 0; i < t->width; i += RUN * GROUP) {
         float sum = 0;
-        for (int64_t j = i; j < i + GROUP && j < t->width; j++)
+        for (int64_t j = i; j < i + RUN * GROUP && j < t->width; j++)
             sum += fabsf(q->turned[j]);
         most = sum > most ? sum : most;
     }
@@ -86,7 +87,7 @@ static void look_ups(const table *t, query *q, float step) {
             for (int i = 0; i < 8; i++) {
                 float exact = (low[i] + high[k] - from) * by;
                 int level = (int)(exact + 0.5f);
-                level = level > LEVELS ? LEVELS : level < 0 ? 0 : level;
+                level = level > 255 ? 255 : level < 0 ? 0 : level;
                 float error = exact - (float)level;
                 errors += error;
                 squares += error * error;
@@ -176,7 +177,8 @@ void class_signs(const table *t, class *c) {
         float of = widest(t, c->queries + i);
         wide = of > wide ? of : wide;
     }
-    c->step = wide > 0 ? wide / LEVELS : 1;
+    /* A run cannot overflow, though every level may be rounded up by a half. */
+    c->step = wide > 0 ? wide / (254 - RUN / 2) : 1;
     for (int64_t i = 0; i < c->count; i++) {
         query *q = c->queries + i;
         look_ups(t, q, c->step);

@@ -52,8 +52,9 @@ static void put_fine(table *t, int64_t slot, const float *v, double length) {
         code[j] = (uint8_t)byte;
     }
     double norm = sqrt(square), o = along(product, length, norm);
-    t->scale[slot] = (float)(length / (norm * o));
-    t->spread[slot] = (float)(length * sqrt(1 - o * o) / (o * sqrt((double)n - 1)));
+    double gain = t->factors[slot] >= 0 ? t->factors[slot] * length / o : NAN;
+    t->scale[slot] = (float)(gain / norm);
+    t->spread[slot] = (float)(gain * sqrt(1 - o * o) / sqrt((double)n - 1));
 }
 
 /* Stores n rows in their slots. scratch: width floats. The factors are there. */

@@ -21,7 +21,8 @@ from service.kernel.interface import (
 )
 
 FIRST = 256
-"""Slots of an empty index; capacities are multiples of it (`TILE` in table.h)."""
+"""Slots of an empty index; capacities are multiples of it, as it is of
+`TILE` in table.h."""
 _DOUBLED = 1 << 16
 """Capacity up to which an index doubles; from there on it grows by a quarter."""
 

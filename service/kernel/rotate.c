@@ -8,6 +8,13 @@ static void eight(float *v) {
     static const float one[8] = {1, -1, 1, -1, 1, -1, 1, -1};
     static const float two[8] = {1, 1, -1, -1, 1, 1, -1, -1};
     static const float four[8] = {1, 1, 1, 1, -1, -1, -1, -1};
+#if defined(__AVX2__)
+    __m256 a = _mm256_loadu_ps(v);
+    a = _mm256_fmadd_ps(a, _mm256_loadu_ps(one), _mm256_permute_ps(a, 0xb1));
+    a = _mm256_fmadd_ps(a, _mm256_loadu_ps(two), _mm256_permute_ps(a, 0x4e));
+    a = _mm256_fmadd_ps(a, _mm256_loadu_ps(four), _mm256_permute2f128_ps(a, a, 1));
+    _mm256_storeu_ps(v, a);
+#else
     float a[8], b[8], c[8];
     for (int i = 0; i < 8; i++)
         a[i] = one[i] * v[i] + v[i ^ 1];
@@ -16,22 +23,35 @@ static void eight(float *v) {
     for (int i = 0; i < 8; i++)
         c[i] = four[i] * b[i] + b[i ^ 4];
     memcpy(v, c, sizeof c);
+#endif
 }
 
-static void hadamard(float *restrict v, int64_t n) {
+/* One round over parts of n; two rounds. The parts do not overlap, which compilers must
+ * know to make vectors of them. */
+static void pair_of(float *restrict a, float *restrict b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float x = a[i], y = b[i];
+        a[i] = x + y, b[i] = x - y;
+    }
+}
+
+static void four_of(float *restrict a, float *restrict b, float *restrict c,
+    float *restrict d, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        float w = a[i] + b[i], x = a[i] - b[i], y = c[i] + d[i], z = c[i] - d[i];
+        a[i] = w + y, b[i] = x + z, c[i] = w - y, d[i] = x - z;
+    }
+}
+
+static void hadamard(float *v, int64_t n) {
+    int64_t part = 8;
     for (int64_t i = 0; i < n; i += 8)
         eight(v + i);
-    for (int64_t half = 8; half < n; half *= 2)
-        for (int64_t i = 0; i < n; i += 2 * half)
-            for (int64_t k = i; k < i + half; k += 8) {
-                float sum[8], rest[8];
-                for (int j = 0; j < 8; j++) {
-                    sum[j] = v[k + j] + v[k + j + half];
-                    rest[j] = v[k + j] - v[k + j + half];
-                }
-                memcpy(v + k, sum, sizeof sum);
-                memcpy(v + k + half, rest, sizeof rest);
-            }
+    for (; 4 * part <= n; part *= 4)
+        for (float *own = v; own < v + n; own += 4 * part)
+            four_of(own, own + part, own + 2 * part, own + 3 * part, part);
+    if (part < n)
+        pair_of(v, v + part, part);
 }
 
 /* out: width floats. */

@@ -62,55 +62,75 @@ static int allowed(const table *t, const uint8_t *mask, int64_t slot) {
     return slot < t->used && t->alive[slot] && (!mask || mask[slot]);
 }
 
-static void all_rows(
-    const table *t, const query *q, const uint8_t *mask, int64_t from, int64_t to, top *p) {
-    for (int64_t slot = from; slot < to; slot++)
+static void all_rows(const table *t, const query *q, const uint8_t *mask, top *p) {
+    for (int64_t slot = 0; slot < t->used; slot++)
         if (allowed(t, mask, slot))
             offer(p, slot, score_of(t, q->given, q->offset, slot));
 }
 
-static void tile(const table *t, const class *c, const uint8_t *mask, int64_t first,
-    float z, top *p) {
-    const query *q = c->queries;
-    uint16_t limits[TILE], rows[TILE];
-    uint64_t found[BLOCKS];
-    float wanted = lowest(p);
-    const uint8_t *codes = t->codes + first * code_bytes(t);
-    const uint8_t *next = first + TILE < t->used ? codes + TILE * code_bytes(t) : NULL;
-    int count = 0, kept = 0;
-    limits_make(t, c, first, &wanted, z, limits);
-    scan(codes, groups_of(t), q->lut, q->start, limits, next, found);
-    for (int b = 0; b < BLOCKS; b++)
-        for (uint64_t m = found[b]; m; m &= m - 1) {
-            int row = b * BLOCK + __builtin_ctzll(m);
-            if (!allowed(t, mask, first + row))
-                continue;
-            fine_prefetch(t, first + row);
-            rows[count++] = (uint16_t)row;
-        }
-    for (int i = 0; i < count; i++)
-        if (fine_reaches(t, c, q, first + rows[i], wanted, z)) {
-            row_prefetch(t, first + rows[i]);
-            rows[kept++] = rows[i];
-        }
-    for (int i = 0; i < kept; i++)
-        offer(p, first + rows[i], score_of(t, q->given, q->offset, first + rows[i]));
-}
-
+/* A query, its best, and rows that its sign code let through. */
 typedef struct {
     class c;
     top best;
+    int64_t count;
+    pair pairs[ENOUGH + TILE + SPARE];
 } asked;
 
-static void by_codes(
-    const table *t, const uint8_t *mask, float z, asked *a, int64_t n) {
-    for (int64_t first = 0; first < t->used; first += TILE)
+/* Looks at the rows that were gathered for a query. */
+static void settle(const table *t, const uint8_t *mask, float z, asked *a) {
+    const query *q = a->c.queries;
+    pair *pairs = a->pairs;
+    float most[ENOUGH + TILE], wanted = lowest(&a->best);
+    int64_t kept = 0, count = a->count;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t slot = pairs[i].slot;
+        if (!allowed(t, mask, slot))
+            continue;
+        most[kept] = fine_most(t, &a->c, q, slot, z);
+        if (most[kept] < wanted)
+            continue;
+        row_prefetch(t, slot);
+        pairs[kept++] = pairs[i];
+    }
+    for (int64_t i = 0; i < kept; i++)
+        if (!(most[i] < lowest(&a->best)))
+            offer(&a->best, pairs[i].slot,
+                score_of(t, q->given, q->offset, pairs[i].slot));
+    a->count = 0;
+}
+
+static void tile(const table *t, const uint8_t *mask, int64_t first, float z,
+    const strip *s, asked *a) {
+    uint16_t limits[TILE];
+    uint64_t found[BLOCKS];
+    float wanted = lowest(&a->best);
+    limits_make(t, &a->c, first, &wanted, z, limits);
+    scan(s, a->c.queries, limits, found);
+    for (int b = 0; b < BLOCKS; b++) {
+        int64_t end = a->count;
+        end += take(found[b], first + b * BLOCK, 0, a->pairs + end);
+        for (; a->count < end; a->count++) {
+            __builtin_prefetch(t->alive + a->pairs[a->count].slot);
+            fine_prefetch(t, a->pairs[a->count].slot);
+        }
+    }
+    if (a->count >= ENOUGH || a->best.kept < a->best.k)
+        settle(t, mask, z, a);
+}
+
+static void by_codes(const table *t, const uint8_t *mask, float z, uint8_t *room,
+    asked *a, int64_t n) {
+    for (int64_t first = 0; t->coded && first < t->used; first += TILE) {
+        strip s = strip_of(t, first, n, room);
         for (int64_t i = 0; i < n; i++)
-            if (a[i].c.plain)
-                all_rows(t, a[i].c.queries, mask, first,
-                    first + TILE < t->used ? first + TILE : t->used, &a[i].best);
-            else
-                tile(t, &a[i].c, mask, first, z, &a[i].best);
+            if (!a[i].c.plain)
+                tile(t, mask, first, z, &s, a + i), s.next = NULL;
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (a[i].c.plain)
+            all_rows(t, a[i].c.queries, mask, &a[i].best);
+        else
+            settle(t, mask, z, a + i);
 }
 
 /* The k best rows at or above `minimum` of each of n queries, in no order, in
@@ -121,8 +141,9 @@ int64_t meridian_search(const table *t, const float *vectors, const float *offse
     int64_t *counts, int64_t *slots, float *scores) {
     query *queries = queries_make(t, vectors, offsets, n);
     asked *a = malloc((size_t)n * sizeof(asked));
-    if (!queries || !a) {
-        queries_free(queries), free(a);
+    uint8_t *room = strip_room(t);
+    if (!queries || !a || !room) {
+        queries_free(queries), free(a), free(room);
         return -1;
     }
     for (int64_t i = 0; i < n; i++) {
@@ -133,12 +154,13 @@ int64_t meridian_search(const table *t, const float *vectors, const float *offse
             class_make(t, queries + i, 1, &a[i].c);
         if (!a[i].c.plain)
             class_signs(t, &a[i].c);
+        a[i].count = 0;
         a[i].best = (top){.k = k, .minimum = minimum, .slots = slots + own * k,
             .scores = scores + own * k};
     }
-    by_codes(t, mask, z, a, n);
+    by_codes(t, mask, z, room, a, n);
     for (int64_t i = 0; i < n; i++)
         counts[queries[i].number] = a[i].best.kept;
-    queries_free(queries), free(a);
+    queries_free(queries), free(a), free(room);
     return 0;
 }

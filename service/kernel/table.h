@@ -23,22 +23,24 @@
 #endif
 
 #define BLOCK 64 /* rows of one mask */
-#define TILE 256 /* rows that are scanned for all queries before the next ones; their
-                  * sign codes lie together, group by group */
 #define QUERIES 128 /* queries that share a pass over the table */
 
-/* Bits of the sign code that one look-up takes: a byte permutation of 64 entries
- * with AVX-512 VBMI, of 16 elsewhere (two groups to a byte). */
+/* GROUP: bits of the sign code that one look-up takes: a byte permutation of 64 entries
+ * with AVX-512 VBMI, of 16 elsewhere (PACKED: groups to a byte). TILE: rows that are
+ * scanned for all queries before the next ones, so few that their codes stay in the
+ * first cache; they lie together, group by group. */
 #if defined(__AVX512VBMI__)
 #define GROUP 6
 #define PACKED 1
+#define TILE 256
 #else
 #define GROUP 4
 #define PACKED 2
+#define TILE 128
 #endif
+#define BLOCKS (TILE / BLOCK)
 #define ENTRIES (1 << GROUP)
-#define RUN 16   /* look-ups summed in eight bits before they are widened */
-#define LEVELS 15 /* so that a run cannot overflow: 16 * 15 < 256 */
+#define RUN 32 /* look-ups summed in eight bits before they are widened */
 
 typedef struct {
     int64_t dimension;  /* floats of a row */
@@ -51,8 +53,8 @@ typedef struct {
     uint8_t *fine;      /* [capacity][width / 4] */
     float *inverse;     /* 1 / (factor * |x| / (o |c|)) of the sign code */
     float *rest;        /* sqrt(1 - o^2) * sqrt(D / (D - 1)) of the sign code */
-    float *scale;       /* |x| / (o |c|) of the fine code */
-    float *spread;      /* |x| sqrt(1 - o^2) / (o sqrt(D - 1)) of the fine code */
+    float *scale;       /* factor * |x| / (o |c|) of the fine code */
+    float *spread;      /* factor * |x| sqrt(1 - o^2) / (o sqrt(D - 1)) of it */
     float *thresholds;  /* +inf where no row lives */
     float *factors;
     float *biases;
@@ -83,6 +85,15 @@ typedef struct {
     float step, level, lost; /* of the look-ups */
     float byte, crumbs;      /* step of the bytes and what rounding to it loses */
 } class;
+
+/* A query of a class and a row that may belong together. */
+typedef struct {
+    uint32_t query, slot;
+} pair;
+
+#define ENOUGH 32 /* pairs that are gathered before their fine codes and rows are read,
+                   * which are fetched meanwhile */
+#define SPARE 3   /* pairs that `take` may write behind the last one */
 
 static inline int64_t groups_of(const table *t) {
     int64_t groups = (t->width + GROUP - 1) / GROUP;

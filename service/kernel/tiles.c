@@ -90,17 +90,17 @@ static void unpack(const table *t, int64_t slot, int8_t *out) {
  * sum at which the fine code lets a row reach its threshold for some query. */
 static void begin(const table *t, const class *c, int64_t first, float z,
     int32_t out[2 * SIDE][SIDE]) {
-    const float *wanted = t->thresholds + first, *factors = t->factors + first;
+    const float *wanted = t->thresholds + first;
     const float *scales = t->scale + first, *spreads = t->spread + first;
     int32_t least[2 * SIDE];
     for (int r = 0; r < 2 * SIDE; r++) {
         float own = spreads[r], crumbs = scales[r] * FINE * c->crumbs;
-        float product = needed(c, wanted[r], t->biases[first + r]) / factors[r];
+        float product = needed(c, wanted[r], t->biases[first + r]);
         float sum = product - z * sqrtf(own * own + crumbs * crumbs);
         sum /= scales[r] * c->byte;
         /* Down by more than arithmetic may be off; what is no number lets through. */
         sum -= 2 + 1e-5f * fabsf(sum);
-        sum = sum > -FAR && factors[r] > 0 ? sum : -FAR;
+        sum = sum > -FAR ? sum : -FAR;
         sum = wanted[r] < INFINITY ? sum : FAR;
         least[r] = (int)(sum < FAR ? sum : FAR);
     }
@@ -138,7 +138,7 @@ static void multiply(const tiles *m, int64_t side, int32_t begun[2 * SIDE][SIDE]
 
 /* Pairs of four rows of a product whose sums are not below 0. */
 static int64_t four_rows(int32_t sums[4][SIDE][SIDE], int64_t row, uint32_t real,
-    int64_t pair, uint16_t *pairs) {
+    int64_t query, int64_t slot, pair *pairs) {
     int32_t(*low)[SIDE] = sums[row / SIDE * 2] + row % SIDE;
     int32_t(*high)[SIDE] = sums[row / SIDE * 2 + 1] + row % SIDE;
     int64_t count = 0;
@@ -153,13 +153,14 @@ static int64_t four_rows(int32_t sums[4][SIDE][SIDE], int64_t row, uint32_t real
         uint32_t a = _mm512_movepi32_mask(_mm512_load_si512(low[r]));
         uint32_t b = _mm512_movepi32_mask(_mm512_load_si512(high[r]));
         for (uint32_t f = ~(a | b << 16) & real; f; f &= f - 1)
-            pairs[count++] = (uint16_t)(pair + __builtin_ctz(f) * TILE + r);
+            pairs[count++] = (pair){(uint32_t)(query + __builtin_ctz(f)),
+                (uint32_t)(slot + r)};
     }
     return count;
 }
 
 /* Pairs of the tile at `first` that the fine codes let through. */
-int64_t tiles_pairs(tiles *m, int64_t first, float z, uint16_t *pairs) {
+int64_t tiles_pairs(tiles *m, int64_t first, float z, pair *pairs) {
     const table *t = m->t;
     int64_t count = 0, code = t->width / 4;
     int32_t sums[4][SIDE][SIDE] __attribute__((aligned(64)));
@@ -177,7 +178,7 @@ int64_t tiles_pairs(tiles *m, int64_t first, float z, uint16_t *pairs) {
             uint32_t real = left < 2 * SIDE ? (1u << left) - 1 : ~0u;
             for (int64_t r = 0; r < 2 * SIDE; r += 4)
                 count += four_rows(
-                    sums, r, real, side * SIDE * TILE + base + r, pairs + count);
+                    sums, r, real, side * SIDE, first + base + r, pairs + count);
         }
     }
     return count;
@@ -192,7 +193,7 @@ tiles *tiles_open(const table *t, const class *c) {
     return NULL;
 }
 
-int64_t tiles_pairs(tiles *ready, int64_t first, float z, uint16_t *pairs) {
+int64_t tiles_pairs(tiles *ready, int64_t first, float z, pair *pairs) {
     (void)ready, (void)first, (void)z, (void)pairs;
     return 0;
 }

@@ -10,7 +10,7 @@ typedef struct tiles tiles;
 /* NULL where there is no such unit, the class is too small for it, or no memory. */
 tiles *tiles_open(const table *t, const class *c);
 /* Pairs of the tile at `first` that the fine codes let through. */
-int64_t tiles_pairs(tiles *ready, int64_t first, float z, uint16_t *pairs);
+int64_t tiles_pairs(tiles *ready, int64_t first, float z, pair *pairs);
 void tiles_close(tiles *ready);
 
 #endif
