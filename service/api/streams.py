@@ -3,15 +3,12 @@
 import asyncio
 from typing import Any
 
-import orjson
-
 from service.access.context import Context
 from service.contract import ServiceError
 from service.contract.requests import Nothing, OneStream
 from service.log.streams import Row
 from service.stream.instance import Instance
 from service.stream.keeper import OWNER_SECONDS
-from service.stream.kept import home_of, read_stored
 
 
 class Streams:
@@ -31,7 +28,7 @@ class Streams:
             if rows is None:
                 away.append(home)
             else:
-                found += map(_shown, rows)
+                found += rows
         found.sort(key=lambda stream: stream["id"])
         return {"streams": found, "away": away, "region": self._region}
 
@@ -46,21 +43,3 @@ class Streams:
             return await self._keeper.homes.ask(home, "list", params)
         except ServiceError:
             return None
-
-
-def _shown(row: Row) -> dict[str, Any]:
-    stored = read_stored(orjson.loads(row["definition"]), "the stored definition")
-    learned = stored.learned_threshold
-    return {
-        "id": row["id"],
-        "home": home_of(row["id"]),
-        "collection": stored.collection,
-        "text": stored.text,
-        "threshold": stored.threshold if learned is None else learned,
-        "definition_version": row["definition_version"],
-        "epoch": row["epoch"],
-        "owned": row["owned"],
-        "token": row["acked"],
-        "lease_seconds": row["lease_seconds"],
-        "lease_until": row["lease_until"],
-    }

@@ -249,7 +249,7 @@ class PersistentStream:
     id: str = f.needed("By this id it goes on anywhere.")
     home: str = f.needed("Hub that keeps it.")
     collection: str = f.needed("Collection name.")
-    text: str | None = f.optional("The sentence, where one was given.")
+    text: str | None = f.optional("First 160 characters of its sentence, if any.")
     threshold: float = f.needed("Scores at or above it match.")
     definition_version: int = f.needed("Version of the query.")
     epoch: int = f.needed("How many owners it has had.")

@@ -12,7 +12,11 @@ Row = dict[str, Any]
 MOST = 1000
 """Streams of one list."""
 _SHOWN = (
-    "id, definition, definition_version, epoch, lease_seconds, lease_until, acked, "
+    "id, home, definition_version, epoch, lease_seconds, lease_until, acked AS token, "
+    "definition::json ->> 'collection' AS collection, "
+    "left(definition::json ->> 'text', 160) AS text, "
+    "coalesce(definition::json ->> 'learned_threshold', "
+    "definition::json ->> 'threshold')::double precision AS threshold, "
     "owner IS NOT NULL AND lease_until - lease_seconds > "
     "extract(epoch FROM clock_timestamp()) - $2::integer AS owned"
 )

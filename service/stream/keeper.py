@@ -99,7 +99,8 @@ class Keeper:
         Raises ServiceError `not_found` and `home_away`.
         """
         home = self.home(stream)
-        if stream in self._held:
+        held = self._held.get(stream)
+        if held is not None and held[1].owner != owner and not held[1].unfenced:
             # Its connection is here: what it acknowledged shall count.
             await self._turn(home)
         for _ in range(_TRIES):

@@ -101,9 +101,10 @@ class Kept:
 
     def acknowledge(self, positions: Positions) -> None:
         """Takes an acknowledgement; one that comes late undoes none before it."""
+        # In the order of the given ones: the token of the result is then the same.
         self.acked = {
             origin: max(self.acked.get(origin, START), positions.get(origin, START))
-            for origin in self.acked.keys() | positions.keys()
+            for origin in {**positions, **self.acked}
         }
 
 
