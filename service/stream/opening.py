@@ -199,12 +199,13 @@ class Opening:
     async def _taken(self, wanted: Attach) -> tuple[Kept, str]:
         """A stream that is ours, or will be once its home is back; where it stands."""
         tenant, owner = self._caller.tenant, uuid.uuid4().hex
+        unfenced = self._unfenced(wanted, owner) if wanted.unfenced else None
         try:
             row = await self._keeper.take(tenant, wanted.id, owner)
         except ServiceError as error:
-            if error.code != "home_away" or not wanted.unfenced:
+            if error.code != "home_away" or unfenced is None:
                 raise
-            return self._unfenced(wanted, owner), wanted.token or ""
+            return unfenced, wanted.token or ""
         stored = read_stored(orjson.loads(row["definition"]), "the stored definition")
         kept = Kept(wanted.id, tenant, owner, stored, row["epoch"])
         kept.defined = stored.definition_version
@@ -214,8 +215,9 @@ class Opening:
         if wanted.token is None or wanted.definition is None:
             raise ServiceError(
                 "missing_key",
-                "message: `unfenced` needs `token` and `definition`, for the home hub "
-                f"of {wanted.id} is away: send what its last events held, or wait.",
+                "message: `unfenced` needs `token` and `definition`, for nobody else "
+                "knows them while the home hub is away: send what the stream's last "
+                "events held.",
             )
         stored = read_stored(wanted.definition, "message.definition")
         return Kept(wanted.id, self._caller.tenant, owner, stored, 0)
@@ -260,6 +262,9 @@ class Opening:
     ) -> None:
         """From here it is a stream of the session; nothing is awaited."""
         self.refuse_more(stream.id)
+        # A message by POST outlives its connection.
+        if self._session.closed:
+            raise ServiceError("unavailable", "The connection is closed: open another.")
         # Dropped while it was waited for.
         if lane.collections.get(stream.key) is not collection:
             raise ServiceError(

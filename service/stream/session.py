@@ -43,6 +43,7 @@ class Session(Outbox):
         self.instance = instance
         self.context = context
         self.streams: dict[str, Stream] = {}
+        self.closed = False
         self._windowed: dict[str, Stream] = {}
         """Those of them with a window: looked at twice a second, all are not."""
         self._connections = connections
@@ -57,6 +58,7 @@ class Session(Outbox):
 
     def close(self) -> None:
         """Ends every stream."""
+        self.closed = True
         self._connections.remove(self)
         self._persistence.release(self.streams.values())
         self.instance.lanes.forget(self)
@@ -115,7 +117,7 @@ class Session(Outbox):
                 if stream.credit is not None:
                     stream.credit -= 1
                 if stream.kept is not None:
-                    stream.kept.told = reached
+                    stream.kept.told = dict(reached)
                 told = {**self._of(stream), **window.take(now)}
                 at = {"token": token, "notified_at": int(now * 1000)}
                 self.queue({"type": "best", **told, **at})
@@ -155,7 +157,7 @@ class Session(Outbox):
     def _reached(self, stream: Stream) -> Positions:
         live = stream.slot is not None
         lane = self.instance.lanes.followed[stream.lane]
-        return lane.positions if live else dict(stream.positions)
+        return lane.positions if live else stream.positions
 
     def refuse(self, error: ServiceError, stream: str | None) -> None:
         """Says that a message was refused."""
