@@ -135,12 +135,12 @@ def watch(
     """Follow a standing query until interrupted; it resumes by itself."""
     from ops import data
 
-    way, url = _one_of(over, STREAMS), data.address(region)
+    way = _one_of(over, STREAMS)
     if attach is not None:
         if collection is not None or persistent:
             text = "--attach takes a stream as it is: leave the rest out"
             raise CommandError(text, BAD_INPUT)
-        data.finish(data.attach(url, attach, _tell, way))
+        data.finish(data.attach(data.address(region), attach, _tell, way))
         return
     if collection is None or text is None:
         raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
@@ -163,6 +163,7 @@ def watch(
     }
     if since is not None:
         options["start"] = {"seconds": since}
+    url = data.address(region)
     data.finish(data.watch(url, collection, text, options, _tell, way))
 
 

@@ -5,7 +5,11 @@ import uuid
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
+from ops import data
+from ops.commands.data import group
+from ops.errors import CommandError
 from service.client import Client, ClientError, Query, SyncClient
 from tests.service.test_persistent import europe_without_database, row
 from tests.service.test_streams import item, known, nothing_more
@@ -150,6 +154,40 @@ async def test_with_its_home_away_the_client_goes_on_by_itself(world, name):
         await reached(lambda: kept(world, stream), second.token, 40)
         assert (await row(world, stream))["epoch"] == 2
         await watching.close()
+
+
+class EnoughError(Exception):
+    """Ends a command that goes on until interrupted."""
+
+
+async def test_the_command_goes_on_by_an_id(world, name):
+    europe = world.regions["europe"]
+
+    def tell(match):
+        raise EnoughError(match["id"])
+
+    async with Client(europe.url) as client:
+        watching = client.watch([query(name)], persistent=True)
+        await watching.ready()
+        await watching.close()
+        await client.put(name, [item(7)])
+        with pytest.raises(EnoughError, match="i7"):
+            await data.attach(europe.url, watching.ids["s"], tell)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--attach", "europe.0", "--persistent"], "leave the rest out"),
+        (["news", "a goal", "--attach", "europe.0"], "leave the rest out"),
+        (["news"], "a collection and a text"),
+        (["news", "a goal", "--lease", "60"], "--persistent"),
+    ],
+)
+def test_the_command_refuses_what_does_not_go_together(words, said):
+    result = CliRunner().invoke(group, ["watch", *words])
+    assert isinstance(result.exception, CommandError)
+    assert said in str(result.exception)
 
 
 async def test_without_a_loop_it_is_the_same(world, name):
