@@ -70,7 +70,7 @@ def away(home: str, why: str) -> ServiceError:
     """The error of what only a home hub can do."""
     return ServiceError(
         "home_away",
-        f"The stream's home hub {home} does not answer ({why}): try again, or attach "
-        "with `unfenced`, its token and its definition.",
+        f"The home hub {home} does not answer ({why}): try again; a stream that was "
+        "attached before goes on by `attach` with `unfenced`, token and definition.",
         details={"home": home},
     )

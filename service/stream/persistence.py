@@ -26,7 +26,7 @@ class Persistence:
         self._session = session
         self._keeper = keeper
         self._learner = learner
-        self._lost: dict[str, ServiceError] = {}
+        self._lost: dict[str, tuple[str, str]] = {}
 
     def begun(self, stream: Stream, kept: Kept) -> None:
         """A stream runs here that is kept."""
@@ -81,16 +81,15 @@ class Persistence:
             return
         self._session.remove(stream)
         if len(self._lost) < _MOST_LOST:
-            self._lost[stream.id] = ServiceError(
-                code, f"{stream.id!r} ended: {reason}."
-            )
+            self._lost[stream.id] = (code, reason)
         told = {"type": "dropped", "stream": stream.id}
         self._session.queue(told | {"reason": reason, "code": code})
 
     def refuse_lost(self, name: str) -> None:
         """Raises ServiceError with why a stream of this name is not here any more."""
         if name in self._lost:
-            raise self._lost[name]
+            code, reason = self._lost[name]
+            raise ServiceError(code, f"{name!r} ended here: {reason}.")
 
     def reached(self, stream: Stream) -> Positions:
         """Positions before which nothing is untold."""

@@ -145,6 +145,15 @@ class Inputs:
             made[self.text()] = self.odd()
         return made
 
+    def persistent(self):
+        """A persistent stream as it should be; now and then a field of it is odd."""
+        made = {"type": "watch", "stream": "s", "collection": COLLECTION}
+        made |= {"vector": [1, 0, 0, 0], "threshold": 0.5, "persistent": True}
+        made["lease_seconds"] = self.random.choice([60, 3600, 59])
+        if self.random.random() < 0.3:
+            made[self.random.choice(list(made))] = self.odd()
+        return made
+
     def message(self):
         """A message of a connection."""
         kind = self.random.choice([*TYPES, "nothing"])
@@ -157,5 +166,7 @@ class Inputs:
             number = self.random.choice(["1", self.odd()])
             call = {"id": number, "operation": name, "params": params}
             return {"type": "call"} | call
+        if kind == "watch" and self.random.random() < 0.3:
+            return self.persistent()
         stream = self.random.choice(["s", "t", self.odd()])
         return {"type": kind} | self.request(TYPES[kind]) | {"stream": stream}

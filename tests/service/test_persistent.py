@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import time
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
+from service.worker.main import _sweep
 from tests.service.asking import filled, refusal, until, watching
 from tests.service.drivers import (
     STREAMING,
@@ -196,7 +198,7 @@ async def test_acknowledgements_are_kept_once_a_second(party, world):
         pass
     kept = await row(world, made["id"])
     assert kept["acked_position"] == last["token"]
-    assert kept["turn"] - before <= seconds + 2 < 20
+    assert kept["turn"] - before <= seconds + 2
 
 
 async def test_a_quiet_stream_moves_on_in_the_log(party, world):
@@ -231,10 +233,15 @@ async def test_when_the_lease_ends_it_is_forgotten(party, world):
     second = party(WebSocket, "paris")
     await second.send(attach(made["id"]))
     assert (await second.receive())["error"]["code"] == "not_found"
-    # What the worker of the hub runs once a minute.
-    assert await connection.fetchval("SELECT sweep_streams()") >= 1
     await connection.close()
-    assert await row(world, made["id"]) is None
+    assert await row(world, made["id"]) is not None
+    # What the worker of the hub runs once a minute, here at once.
+    address = {"host": "127.0.0.1", "port": world.regions["europe"].postgres.port}
+    named = {"user": "meridian", "database": "postgres"}
+    async with asyncpg.create_pool(**address, **named, min_size=0) as pool:
+        sweeping = asyncio.create_task(_sweep(pool))
+        await until(lambda: row(world, made["id"]), lambda found: found is None)
+        sweeping.cancel()
 
 
 @pytest.mark.parametrize("kind", UNARY, ids=lambda kind: kind.name)
