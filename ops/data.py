@@ -11,7 +11,7 @@ from typing import Any
 
 from ops import world
 from ops.errors import BAD_INPUT, FAILED, CommandError
-from service.client import Client, ClientError, Query
+from service.client import Client, ClientError, Query, Watching
 
 Json = dict[str, Any]
 TEXT_DIMENSION = 384
@@ -112,13 +112,29 @@ async def watch(
     """Follow one standing query until interrupted."""
     query = Query(stream=text, collection=collection, text=text, **options)
     async with Client(url) as client:
-        async for match in client.watch([query], over):
-            tell(
-                {
-                    "id": match.id,
-                    "score": round(match.score, 4),
-                    "written_in": match.written_in,
-                    "region": match.region,
-                    "metadata": match.metadata,
-                }
-            )
+        watching = client.watch([query], over)
+        await watching.ready()
+        for stream in watching.ids.values():
+            print(f"persistent: --attach {stream}", file=sys.stderr, flush=True)
+        await _follow(watching, tell)
+
+
+async def attach(
+    url: str, stream: str, tell: Callable[[Json], None], over: str = "websocket"
+) -> None:
+    """Follow a persistent stream by its id until interrupted."""
+    async with Client(url) as client:
+        await _follow(client.attach(stream, over), tell)
+
+
+async def _follow(watching: Watching, tell: Callable[[Json], None]) -> None:
+    async for match in watching:
+        tell(
+            {
+                "id": match.id,
+                "score": round(match.score, 4),
+                "written_in": match.written_in,
+                "region": match.region,
+                "metadata": match.metadata,
+            }
+        )

@@ -114,6 +114,20 @@ async def read_feed(
     return found
 
 
+def answers_key(instance: str) -> str:
+    """Channel of the answers that an instance waits for."""
+    return f"answers:{instance}"
+
+
+async def open_answers(
+    settings: Settings, google: Google, instance: str
+) -> redis.asyncio.client.PubSub:
+    """Subscribed to an instance's answers; raises one of `AWAY`."""
+    pubsub = (await open_redis(settings, google)).pubsub()
+    await pubsub.subscribe(answers_key(instance))
+    return pubsub
+
+
 def _position(entry_id: bytes) -> Position:
     epoch, seq = entry_id.split(b"-")
     return Position(int(epoch), int(seq))

@@ -77,8 +77,12 @@ def search(
 
 @group.command()
 def watch(
-    collection: str,
-    text: Annotated[str, typer.Argument(help="What to listen for, in words.")],
+    collection: Annotated[
+        str | None, typer.Argument(help="Collection to listen to.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Argument(help="What to listen for, in words.")
+    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=-1, max=1, help="Scores that match; 0.5.")
     ] = None,
@@ -98,34 +102,56 @@ def watch(
         int | None, typer.Option(help="Seconds of a window of --best.", min=1, max=3600)
     ] = None,
     filter_: Filter = None,
+    persistent: Annotated[
+        bool, typer.Option(help="Keep it; its id is told on standard error.")
+    ] = False,
+    lease: Annotated[
+        int | None,
+        typer.Option(help="Seconds a --persistent one is kept without a client."),
+    ] = None,
+    attach: Annotated[
+        str | None, typer.Option(help="Go on with a persistent one by its id.")
+    ] = None,
     region: Region = None,
     over: Annotated[str, over_option(OVER)] = "websocket",
 ) -> None:
     """Follow a standing query until interrupted; it resumes by itself."""
     from ops import data
 
+    way = one_of(over, OVER)
+    if attach is not None:
+        if collection is not None or persistent:
+            text = "--attach takes a stream as it is: leave the rest out"
+            raise CommandError(text, BAD_INPUT)
+        data.finish(data.attach(data.address(region), attach, _tell, way))
+        return
+    if collection is None or text is None:
+        raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
+    if lease is not None and not persistent:
+        raise CommandError("--lease goes with --persistent", BAD_INPUT)
     if threshold is not None and rate is not None:
         raise CommandError("--threshold and --rate exclude each other", BAD_INPUT)
     if (best is None) != (every is None):
         raise CommandError("--best and --every go together", BAD_INPUT)
     if rate is None and threshold is None:
         threshold = 0.5
-
-    def tell(match: dict[str, Any]) -> None:
-        print(json.dumps(match), flush=True)
-
     options: dict[str, Any] = {
         "threshold": threshold,
         "rate_per_hour": rate,
         "filter": _filter(filter_),
         "best": best,
         "window_seconds": every,
+        "persistent": persistent,
+        "lease_seconds": lease,
     }
     if since is not None:
         options["start"] = {"seconds": since}
     url = data.address(region)
-    way = one_of(over, OVER)
-    data.finish(data.watch(url, collection, text, options, tell, way))
+    data.finish(data.watch(url, collection, text, options, _tell, way))
+
+
+def _tell(match: dict[str, Any]) -> None:
+    print(json.dumps(match), flush=True)
 
 
 @group.command()

@@ -11,6 +11,7 @@ from service.api.collections import Collections
 from service.api.queries import Queries
 from service.api.reads import Reads
 from service.api.searches import Searches
+from service.api.streams import Streams
 from service.api.tenants import Tenants
 from service.api.trials import Trials
 from service.api.writes import Writes
@@ -35,6 +36,7 @@ class Api:
         queries = Queries(instance)
         searches = Searches(instance, queries)
         trials = Trials(instance)
+        streams = Streams(instance)
         tenants = Tenants(instance)
         self._handlers: dict[str, Handler] = {
             "create_collection": collections.create,
@@ -60,6 +62,8 @@ class Api:
             "rotate_key": tenants.rotate_key,
             "revoke_key": tenants.revoke_key,
             "issue_ticket": tenants.issue_ticket,
+            "list_streams": streams.every,
+            "drop_stream": streams.drop,
             "show_quota": tenants.show_quota,
             "set_quota": tenants.set_quota,
             "list_knobs": tenants.list_knobs,

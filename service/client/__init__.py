@@ -14,15 +14,20 @@ events or gRPC. Every item gets an event id before it is first sent: what failed
 sent again with the same ids, to the next address where several are given, until
 `deadline` seconds are over. `watch` reconnects by itself, resumes each stream by its
 token and gives every event of a stream once. `SyncClient` is the same without a loop.
+
+A persistent stream outlives its client: `watch(queries, persistent=True)` keeps it,
+`attach(id)` goes on after what was acknowledged, in any process and region.
 """
 
 from service.client.bulk import Progress, load
 from service.client.client import Client
 from service.client.errors import ClientError, DeadlineError
+from service.client.queries import Attachment, Gap, Match, Query
 from service.client.sync import SyncClient
-from service.client.watching import Gap, Match, Query, Watching
+from service.client.watching import Watching
 
 __all__ = [
+    "Attachment",
     "Client",
     "ClientError",
     "DeadlineError",

@@ -126,8 +126,7 @@ async def _events(
     headers: dict[str, str],
     watches: list[Json],
 ) -> AsyncIterator[_Events]:
-    streams = [{k: v for k, v in w.items() if k != "type"} for w in watches]
-    data = orjson.dumps({"streams": streams}, default=plain)
+    data = orjson.dumps({"streams": watches}, default=plain)
     # A stream has no end in sight; silence is judged by line.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10)
     async with session.post(

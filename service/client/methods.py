@@ -5,9 +5,11 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from service.client.watching import Query, Watching
+from service.client.queries import Attachment, Query
+from service.client.watching import Watching
 
 if TYPE_CHECKING:
     from service.client.client import Client
@@ -134,13 +136,55 @@ class Methods(ABC):
         answer = await self.call("embed", texts=list(texts))
         return [v if isinstance(v, list) else list(v) for v in answer["vectors"]]
 
-    def watch(self, queries: Sequence[Query], over: str | None = None) -> Watching:
+    async def streams(self) -> list[Json]:
+        """The tenant's persistent streams; a hub that is away leaves its own out."""
+        return list((await self.call("list_streams"))["streams"])
+
+    async def drop_stream(self, stream: str) -> None:
+        """Forgets a persistent stream by its id; final."""
+        await self.call("drop_stream", id=stream)
+
+    def watch(
+        self,
+        queries: Sequence[Query],
+        over: str | None = None,
+        *,
+        persistent: bool = False,
+        acks: str = "taken",
+    ) -> Watching:
         """Follows standing queries; iterate over it for the matches.
 
-        `over` is `websocket`, `sse` or `grpc`; by default what the client uses.
+        `over` is `websocket`, `sse` or `grpc`; by default what the client uses. With
+        `persistent` all of them are kept, and `attach` goes on by their ids. A match
+        of such a stream is acknowledged when the next one is asked for (`acks` is
+        `taken`) or by `Watching.ack` (`explicit`).
         """
+        if persistent:
+            queries = [replace(query, persistent=True) for query in queries]
+        return self._watching(queries, over, acks)
+
+    def attach(
+        self,
+        streams: str | Sequence[str],
+        over: str | None = None,
+        *,
+        credit: int | None = None,
+        acks: str = "taken",
+    ) -> Watching:
+        """Takes persistent streams over by their ids, which are their names then.
+
+        Matches that were not acknowledged come again, what was is over. Whoever had
+        a stream is told that it goes on elsewhere: ClientError `fenced`.
+        """
+        ids = [streams] if isinstance(streams, str) else streams
+        taken = [Attachment(id=i, stream=i, credit=credit) for i in ids]
+        return self._watching(taken, over, acks)
+
+    def _watching(
+        self, queries: Sequence[Query | Attachment], over: str | None, acks: str
+    ) -> Watching:
         default = "grpc" if self.over == "grpc" else "websocket"
-        return Watching(cast("Client", self), queries, over or default)
+        return Watching(cast("Client", self), queries, over or default, acks)
 
     async def _write(self, op: str, collection: str, items: list[Json]) -> list[Json]:
         results: list[Json] = []

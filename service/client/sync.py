@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, Self, TypeVar
 
 from service.client.bulk import Progress, load
 from service.client.client import Client
-from service.client.watching import Match, Query
+from service.client.queries import Match, Query
+from service.client.watching import Watching
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -93,13 +94,29 @@ class SyncClient:
         """Loads many items."""
         return self._run(load(self._client, collection, items, **options))
 
+    def streams(self) -> list[Json]:
+        """The tenant's persistent streams."""
+        return self._run(self._client.streams())
+
+    def drop_stream(self, stream: str) -> None:
+        """Forgets a persistent stream by its id; final."""
+        self._run(self._client.drop_stream(stream))
+
     def watch(
-        self, queries: Sequence[Query], over: str | None = None
+        self, queries: Sequence[Query], over: str | None = None, **options: Any
     ) -> Iterator[Match]:
         """Matches of standing queries, until the iterator is closed."""
+        return self._matches(lambda: self._client.watch(queries, over, **options))
 
+    def attach(
+        self, streams: str | Sequence[str], over: str | None = None, **options: Any
+    ) -> Iterator[Match]:
+        """Matches of persistent streams by their ids, until the iterator is closed."""
+        return self._matches(lambda: self._client.attach(streams, over, **options))
+
+    def _matches(self, watch: Callable[[], Watching]) -> Iterator[Match]:
         async def begin() -> Any:
-            watching = self._client.watch(queries, over)
+            watching = watch()
             await watching.ready()
             return watching
 

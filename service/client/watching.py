@@ -4,85 +4,35 @@ import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from service.client.acks import Acks, attach_message
 from service.client.channels import OVER, Channel, open_channel
 from service.client.errors import ClientError
+from service.client.queries import Attachment, Gap, Match, Query
 
 if TYPE_CHECKING:
     from service.client.client import Client
 
 _REMEMBERED = 8192
-_PASSING = ("unavailable", "overloaded", "rate_limited", "internal", "behind")
+_PASSING = (
+    *("unavailable", "overloaded", "rate_limited", "internal", "behind"),
+    "home_away",
+)
 """Refusals of a stream that will pass: it is asked for again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """A standing query: one of `vector` and `text`."""
-
-    stream: str
-    collection: str
-    threshold: float | None = None
-    rate_per_hour: float | None = None
-    """Instead of a threshold: one that gives about so many matches an hour."""
-    vector: Sequence[float] | bytes | str | None = None
-    text: str | None = None
-    filter: dict[str, Any] | None = None
-    credit: int | None = None
-    """Matches until `Watching.credit` grants more; None: no bound."""
-    best: int | None = None
-    """With `window_seconds`: only the best so many of each window, at its end."""
-    window_seconds: int | None = None
-    priority: str = "normal"
-    """`low`: under overload it waits first, and catches up later."""
-    start: str | dict[str, Any] = "now"
-    """`"now"`, `{"token": t}` or `{"seconds": n}`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """An item that reached the threshold of a stream."""
-
-    stream: str
-    collection: str
-    event_id: str
-    id: str
-    metadata: dict[str, Any]
-    score: float
-    written_in: str
-    """Region that took the write."""
-    region: str
-    """Region that told of it."""
-    written_at: int
-    committed_at: int
-    notified_at: int
-    """All three in ms since 1970."""
-    token: str
-    """Resumes the stream after this match, in any region."""
-    position: dict[str, Any]
-    window: tuple[float, float] | None = None
-    """Begin and end (s since 1970) of the window of whose best it is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Changes of an origin that the log no longer holds for a stream."""
-
-    stream: str
-    origin: str
-    after: tuple[int, int]
-    before: tuple[int, int]
 
 
 class Watching:
     """An endless iterator of matches. `close` ends it."""
 
     def __init__(
-        self, client: "Client", queries: Sequence[Query], over: str = "websocket"
+        self,
+        client: "Client",
+        queries: Sequence[Query | Attachment],
+        over: str = "websocket",
+        acks: str = "taken",
     ) -> None:
         if over not in OVER:
             raise ValueError(f"over is {over!r}; allowed: {', '.join(OVER)}")
@@ -108,9 +58,20 @@ class Watching:
         self.thresholds: dict[str, float] = {}
         """What each stream's score must reach."""
         self._channel: Channel | None = None
+        self._acks = Acks(acks, self._tell)
         self._closed = False
         self._pending: asyncio.Queue[Match | Exception | None] = asyncio.Queue(4096)
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Id of each persistent stream: whoever knows it can attach again."""
+        return self._acks.ids
+
+    @property
+    def acked(self) -> dict[str, str]:
+        """Token of each persistent stream that its home has: it comes no more."""
+        return self._acks.acked
 
     async def ready(self) -> None:
         """Returns once every stream is confirmed: from here nothing is missed.
@@ -126,8 +87,9 @@ class Watching:
             await self._task
 
     async def close(self) -> None:
-        """Ends the iteration and the connection."""
+        """Ends the iteration and the connection; what was taken is acknowledged."""
         self._closed = True
+        await self._acks.close()
         self._client.watchings.discard(self)
         if self._task is not None:
             self._task.cancel()
@@ -145,6 +107,8 @@ class Watching:
             if isinstance(match, Exception):
                 raise match
             yield match
+            # Whoever asks for the next one has dealt with this one.
+            self._acks.taken(match)
 
     def _start(self) -> None:
         if self._task is None:
@@ -183,34 +147,15 @@ class Watching:
             finally:
                 self._channel = None
 
-    def _request(self, query: Query) -> dict[str, Any]:
-        token = self.tokens.get(query.stream)
+    def _request(self, query: Query | Attachment) -> dict[str, Any]:
+        known = self._acks.known(query.stream)
+        if known is not None:
+            return known.attach()
+        if isinstance(query, Attachment):
+            return attach_message(query.stream, query.id, query.credit)
         learned = self.learned.get(query.stream, {}).get("learned")
-        given = {
-            "threshold": query.threshold,
-            "rate_per_hour": query.rate_per_hour,
-            "text": query.text,
-            "vector": query.vector,
-            "filter": query.filter,
-            "credit": query.credit,
-            "best": query.best,
-            "window_seconds": query.window_seconds,
-            # Left out where it says nothing: an older service does not know it.
-            "priority": query.priority if query.priority != "normal" else None,
-            "learned": learned,
-        }
-        if query.stream in self.thresholds and query.rate_per_hour is not None:
-            # The threshold was worked out once; a resume keeps it.
-            given |= {
-                "threshold": self.thresholds[query.stream],
-                "rate_per_hour": None,
-            }
-        return {
-            "type": "watch",
-            "stream": query.stream,
-            "collection": query.collection,
-            "from": {"token": token} if token else query.start,
-        } | {key: value for key, value in given.items() if value is not None}
+        threshold = self.thresholds.get(query.stream)
+        return query.message(self.tokens.get(query.stream), learned, threshold)
 
     async def _tell(self, message: dict[str, Any]) -> None:
         """Sends a message about a stream; raises ClientError when it cannot go now."""
@@ -222,6 +167,13 @@ class Watching:
                 {"code": "unavailable", "message": "There is no connection just now."},
             )
         await self._channel.send(message)
+
+    async def ack(self, match: Match) -> None:
+        """Everything of a persistent stream up to a match was dealt with.
+
+        It is said at once, or on the next connection; `acked` has what is kept.
+        """
+        await self._acks.ack(match)
 
     async def feedback(self, stream: str, item: str, *, good: bool) -> None:
         """Marks a delivered item; `learned` says what became of it."""
@@ -254,9 +206,15 @@ class Watching:
         elif kind == "watching":
             self.tokens[message["stream"]] = message["token"]
             self.thresholds[message["stream"]] = message["threshold"]
-            self._confirmed.add(message["stream"])
-            if self._confirmed >= self._queries.keys():
-                self._ready.set()
+            if not self._queries[message["stream"]].persistent:
+                self._confirm(message["stream"])
+        elif kind == "attached":
+            credit = self._queries[message["stream"]].credit
+            token = self.tokens[message["stream"]]
+            self._acks.attached(message, token, credit)
+            self._confirm(message["stream"])
+        elif kind == "acked":
+            self._acks.kept(message)
         elif kind == "heartbeat":
             self.tokens |= message["tokens"]
         elif kind == "gap":
@@ -271,12 +229,25 @@ class Watching:
         elif kind == "learned":
             self._learn(message)
         elif kind == "dropped":
-            problem = {"code": "unknown_collection", "message": message["reason"]}
-            raise ClientError(404, problem)
+            return _ended(message)
         elif kind == "error":
-            self._refused(message)
-            return message.get("stream") in self._confirmed
+            return await self._failed(message)
         return bool(kind != "goaway")
+
+    def _confirm(self, stream: str) -> None:
+        self._confirmed.add(stream)
+        if self._confirmed >= self._queries.keys():
+            self._ready.set()
+
+    async def _failed(self, message: dict[str, Any]) -> bool:
+        """Takes an error; False ends the connection."""
+        known = self._acks.known(message.get("stream") or "")
+        if message["error"]["code"] == "home_away" and known is not None:
+            # What it looks for and where it stands is known here: it goes on by that.
+            await self._tell(known.attach(unfenced=True))
+            return True
+        self._refused(message)
+        return message.get("stream") in self._confirmed
 
     def _learn(self, message: dict[str, Any]) -> None:
         if message["marks"]:
@@ -343,3 +314,12 @@ class Watching:
                 window,
             )
         )
+
+
+def _ended(message: dict[str, Any]) -> bool:
+    """A stream that the service ended; raises ClientError unless it can go on."""
+    code = message.get("code") or "unknown_collection"
+    if code == "home_away":
+        return False
+    status = 409 if code == "fenced" else 404
+    raise ClientError(status, {"code": code, "message": message["reason"]})

@@ -243,6 +243,32 @@ class Keys:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PersistentStream:
+    """A stream whose definition and acknowledged position are kept."""
+
+    id: str = f.needed("By this id it goes on anywhere.")
+    home: str = f.needed("Hub that keeps it.")
+    collection: str = f.needed("Collection name.")
+    text: str | None = f.optional("First 160 characters of its sentence, if any.")
+    threshold: float = f.needed("Scores at or above it match.")
+    definition_version: int = f.needed("Version of the query.")
+    epoch: int = f.needed("How many owners it has had.")
+    owned: bool = f.needed("Whether an owner renewed it of late.")
+    token: str = f.needed("Its acknowledged position.")
+    lease_seconds: int = f.needed("It is forgotten when nobody has it for so long.")
+    lease_until: float = f.needed("When that is (Unix seconds), unless renewed.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersistentStreams:
+    """The persistent streams of the tenant, those of absent hubs left out."""
+
+    streams: list[Any] = f.needed("By id.", of=PersistentStream)
+    away: list[Any] = f.needed("Hubs that did not answer.", of=str)
+    region: str = f.needed("Region that answered.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ticket:
     """A single-use ticket."""
 

@@ -28,6 +28,7 @@ STATUS: dict[str, int] = {
     "duplicate_stream": 409,
     "version_conflict": 409,
     "not_home": 409,
+    "fenced": 409,
     "unknown_stream": 404,
     "unknown_query": 404,
     "unknown_key_id": 404,
@@ -44,6 +45,7 @@ STATUS: dict[str, int] = {
     "collection_too_large": 507,
     "overloaded": 503,
     "unavailable": 503,
+    "home_away": 503,
     "internal": 500,
 }
 """Every code the service answers with. Codes are never renamed."""

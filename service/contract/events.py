@@ -9,6 +9,10 @@ from service.contract import fields as f
 from service.contract.answers import Position, Problem
 
 
+def _epoch() -> Any:
+    return f.optional("Of a persistent stream: its owner's epoch; 0 while unfenced.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Watching:
     """A stream runs: from here nothing is missed."""
@@ -50,6 +54,7 @@ class Match:
     committed_at: int = f.needed("Milliseconds since 1970.")
     notified_at: int = f.needed("Milliseconds since 1970.")
     region: str = f.needed("Region that tells.")
+    epoch: int | None = _epoch()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,7 @@ class Best:
     token: str = f.needed("Resumes the stream after this window.")
     notified_at: int = f.needed("Milliseconds since 1970.")
     region: str = f.needed("Region that tells.")
+    epoch: int | None = _epoch()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +126,9 @@ class Dropped:
     type: str = f.needed("Message type.", enum=("dropped",))
     stream: str = f.needed("Id of the stream.")
     reason: str | None = f.optional("Why, where the client did not ask for it.")
+    code: str | None = f.optional(
+        "Of a persistent stream: `fenced`, `not_found` or `home_away`."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +183,7 @@ class StreamState:
     state: str = f.needed("`live`, `replaying`, `paused`, `held` or `no credit`.")
     credit: int | None = f.optional("Matches that it may send; absent: no bound.")
     token: str = f.needed("Where it stands.")
+    id: str | None = f.optional("Id of a persistent stream.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,6 +201,32 @@ class GoAway:
     type: str = f.needed("Message type.", enum=("goaway",))
     reason: str = f.needed("`draining`, `age` or `revoked`.")
     seconds: float = f.needed("Until it closes.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attached:
+    """A persistent stream is owned by this connection."""
+
+    type: str = f.needed("Message type.", enum=("attached",))
+    stream: str = f.needed("Id of the stream on this connection.")
+    id: str = f.needed("By this id it goes on anywhere.")
+    home: str = f.needed("Hub that keeps it.")
+    epoch: int = f.needed("Rises with every owner; 0 while unfenced.")
+    unfenced: bool = f.needed("Whether its home is away: nothing is kept till then.")
+    lease_seconds: int = f.needed("It is forgotten when nobody has it for so long.")
+    definition_version: int = f.needed("Version of the query.")
+    definition: dict[str, Any] | None = f.metadata(
+        "What is kept of it; an `attach` with `unfenced` sends it back."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acked:
+    """An acknowledged position is kept: nothing before it comes again."""
+
+    type: str = f.needed("Message type.", enum=("acked",))
+    stream: str = f.needed("Id of the stream on this connection.")
+    token: str = f.needed("The position.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +253,8 @@ EVENTS = (
     Streams,
     GoAway,
     Best,
+    Attached,
+    Acked,
     Answer,
 )
 KINDS = {e.__dataclass_fields__["type"].metadata["enum"][0]: e for e in EVENTS}

@@ -20,6 +20,13 @@ WRITES = ("anywhere", "home")
 DURABILITIES = ("zone",)
 PRIORITIES = ("normal", "low")
 CONSISTENCIES = ("local", "read_your_writes")
+LEASE_SECONDS = 3600
+"""How long a persistent stream outlives its last owner unless it says otherwise."""
+MIN_LEASE_SECONDS = 60
+MAX_LEASE_SECONDS = 7 * 86_400
+"""The log is kept for less: who comes back after WINDOW_SECONDS hears of a gap."""
+STREAM_PATTERN = r"^[a-z0-9-]{1,63}\.[0-9a-f]{32}$"
+"""Id of a persistent stream: its home hub, a point, and a number nobody guesses."""
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
 ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,512}$"
 
@@ -75,6 +82,11 @@ def name(doc: str = "Collection name.") -> Any:
 def identifier(doc: str) -> Any:
     """An id that must be given."""
     return needed(doc, pattern=ID_PATTERN)
+
+
+def stream_id() -> Any:
+    """Id of a persistent stream."""
+    return needed("Id of the persistent stream.", pattern=STREAM_PATTERN)
 
 
 def event() -> Any:

@@ -55,11 +55,60 @@ class Watch:
         "normal",
         enum=f.PRIORITIES,
     )
+    persistent: bool = f.optional(
+        "Its definition and acknowledged position are kept at this region's hub; "
+        "`attached` tells the id by which it goes on anywhere.",
+        False,
+    )
+    lease_seconds: int | None = f.optional(
+        f"A persistent stream that nobody has is forgotten after so long; "
+        f"{f.LEASE_SECONDS:,} when absent.",
+        minimum=f.MIN_LEASE_SECONDS,
+        maximum=f.MAX_LEASE_SECONDS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach:
+    """Takes a persistent stream over: it goes on after what was acknowledged."""
+
+    type: str = f.needed("Message type.", enum=("attach",))
+    stream: str = f.identifier("Id of the stream on this connection.")
+    id: str = f.stream_id()
+    token: str | None = f.optional(
+        "Of a delivery: acknowledges it, and the stream goes on after it.",
+        maxLength=4096,
+    )
+    credit: int | None = f.optional(
+        "Matches that may be sent until more credit is granted; absent: no bound.",
+        minimum=0,
+        maximum=1_000_000,
+    )
+    unfenced: bool = f.optional(
+        "While the home hub is away: goes on by `token` and `definition`, and is "
+        "taken over as soon as the hub is back.",
+        False,
+    )
+    definition: dict[str, Any] | None = f.metadata(
+        "As the last `attached` event held it; with `unfenced`."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ack:
+    """Everything of a persistent stream up to a delivery was dealt with."""
+
+    type: str = f.needed("Message type.", enum=("ack",))
+    stream: str = f.identifier("Id of the stream on this connection.")
+    token: str = f.needed("Of the delivery.", maxLength=4096)
+    epoch: int | None = f.optional(
+        "Of the delivery: an older one is refused as `fenced`.", minimum=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """Ends a standing query."""
+    """Ends a standing query; a persistent one is forgotten."""
 
     type: str = f.needed("Message type.", enum=("drop",))
     stream: str = f.identifier("Id of the stream.")
@@ -148,6 +197,8 @@ MESSAGES = (
     Undo,
     ListStreams,
     Ping,
+    Attach,
+    Ack,
     Call,
 )
 TYPES = {m.__dataclass_fields__["type"].metadata["enum"][0]: m for m in MESSAGES}

@@ -203,6 +203,22 @@ OPERATIONS: dict[str, Operation] = {
             "A single-use ticket for a browser's WebSocket or EventSource.",
         ),
         _operation(
+            "list_streams",
+            "GET /v1/persistent-streams",
+            "watch/watch",
+            r.Nothing,
+            a.PersistentStreams,
+            "The tenant's persistent streams, at most 1,000 of each hub.",
+        ),
+        _operation(
+            "drop_stream",
+            "POST /v1/persistent-streams:drop",
+            "watch/watch",
+            r.OneStream,
+            a.Done,
+            "Forgets a persistent stream; who has it is told within 10 s.",
+        ),
+        _operation(
             "show_quota",
             "POST /v1/quotas:show",
             "read/",

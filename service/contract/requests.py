@@ -274,6 +274,13 @@ class RotateKey:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OneStream:
+    """Names a persistent stream."""
+
+    id: str = f.stream_id()
+
+
+@dataclass(frozen=True, kw_only=True)
 class OneTenant:
     """Names a tenant."""
 

@@ -30,6 +30,8 @@ class Position(NamedTuple):
     seq: int
 
 
+Positions = dict[str, Position]
+"""One of each origin, of one lane."""
 START = Position(1, 0)
 """Before the first change of any lane."""
 

@@ -43,11 +43,11 @@ class Connections:
         """Standing queries on all of them."""
         return sum(len(c.streams) for c in self._open)
 
-    def of(self, caller: Caller) -> int:
-        """Standing queries of a tenant here."""
-        tenant = caller.tenant
-        mine = (c for c in self._open if c.context.caller.tenant == tenant)
-        return sum(len(c.streams) for c in mine)
+    def beside(self, caller: Caller, home: str) -> int:
+        """Standing queries of a tenant here that a hub does not keep."""
+        mine = (c for c in self._open if c.context.caller.tenant == caller.tenant)
+        kept = (s.kept for c in mine for s in c.streams.values())
+        return sum(k is None or k.home != home for k in kept)
 
     def add(self, connection: Connected) -> None:
         """Counts a connection in."""

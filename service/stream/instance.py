@@ -15,6 +15,8 @@ from service.log.database import GONE, pool
 from service.log.definition import Definition
 from service.log.reader import Reader
 from service.settings import Settings
+from service.stream.homes import Homes
+from service.stream.keeper import Keeper
 from service.stream.lanes import Lanes
 from service.stream.recall import Recall
 from service.stream.threads import Threads
@@ -47,6 +49,7 @@ class Instance:
         self.primary_reader = Reader(primary)
         self.lanes = Lanes(settings, self.reader, google, kernel, self.metrics)
         self.committer = committer
+        self.keeper = Keeper(Homes(settings, google, local, primary))
         self.threads = Threads(2, access.overload.search_wait)
         self.access = access
         self.recall = Recall(metrics, time.monotonic)
@@ -76,6 +79,7 @@ class Instance:
         self.lanes.close()
         self.threads.close()
         await self.access.close()
+        await self.keeper.homes.close()
         self.reader.pool.terminate()
         self.primary_reader.pool.terminate()
         await self.metrics.spans.send(self.google)

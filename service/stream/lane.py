@@ -10,11 +10,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 
 from service.kernel import Kernel
-from service.log.change import START, Change, Key, Position
+from service.log.change import START, Change, Key, Position, Positions
 from service.log.definition import Definition
 from service.log.sequencer import Sequencer
 from service.stream.items import Items
-from service.stream.standing import Listener, Positions, Standing, Stream, Told
+from service.stream.standing import Listener, Standing, Stream, Told
 from service.telemetry import Metrics
 
 RECENT = 1024

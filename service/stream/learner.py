@@ -1,9 +1,8 @@
 """Feedback of a watcher: the stream's definition moves, and moves back."""
 
-import base64
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy
@@ -14,6 +13,7 @@ from service.contract import ServiceError, parse_vector
 from service.learning import MOST_DISTANCE, State, calibrated
 from service.log.definition import Definition
 from service.stream.instance import Instance
+from service.stream.kept import Stored, written
 from service.stream.standing import Stream
 
 Floats = NDArray[numpy.float32]
@@ -72,6 +72,43 @@ class Learner:
         if given is not None:
             await self._move(stream, definition)
 
+    def restore(self, stream: Stream, definition: Definition, stored: Stored) -> None:
+        """Gives a stream back what is stored of it; raises ServiceError for nonsense.
+
+        Nothing is worked out again: recent changes would move it elsewhere.
+        """
+        if stored.learned is None or stored.learned_vector is None:
+            return
+        try:
+            state = State.read(stored.learned, definition.dimension)
+        except ValueError as error:
+            raise _bad_learned(str(error)) from None
+        self._learning[stream.id] = Learning(state, stored.threshold)
+        where = "message.definition.learned_vector"
+        stream.vector = parse_vector(
+            stored.learned_vector, definition.dimension, where, definition.element
+        )
+        if stored.learned_threshold is not None:
+            stream.threshold = stored.learned_threshold
+
+    def first(self, stream: Stream) -> tuple[Floats, float]:
+        """Vector and threshold before it learned."""
+        learning = self._learning.get(stream.id)
+        if learning is None:
+            return stream.vector, stream.threshold
+        return learning.state.first, learning.threshold
+
+    def stored(self, stream: Stream, before: Stored) -> Stored:
+        """What is to be stored of a stream that learned or forgot."""
+        learning = self._learning.get(stream.id)
+        return replace(
+            before,
+            definition_version=stream.definition_version,
+            learned=learning.state.text() if learning else None,
+            learned_vector=written(stream.vector) if learning else None,
+            learned_threshold=stream.threshold if learning else None,
+        )
+
     async def feedback(
         self, stream: Stream, definition: Definition, item: str, *, good: bool
     ) -> dict[str, Any]:
@@ -105,7 +142,7 @@ class Learner:
             "type": "learned",
             "stream": stream.id,
             "definition_version": stream.definition_version,
-            "vector": base64.b64encode(stream.vector.astype("<f4").tobytes()).decode(),
+            "vector": written(stream.vector),
             "threshold": stream.threshold,
             "distance": state.distance(stream.vector),
             "most_distance": MOST_DISTANCE,

@@ -137,6 +137,7 @@ async def run(
         await serve(Server(app, settings, drain), sock)
     await app.events.close()
     await asyncio.wait_for(instance.committer.drain(), 2)
+    await instance.keeper.close()
     for task in tasks:
         task.cancel()
     await instance.close()

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from service.contract import Filter
 from service.kernel import Index, metric
-from service.log.change import Change, Key, Position
+from service.log.change import Change, Key, Position, Positions
 from service.log.definition import Definition
+from service.stream.kept import Kept
 from service.stream.window import Window
 
 Floats = NDArray[numpy.float32]
-Positions = dict[str, Position]
 Told = list[tuple["Stream", float]]
 """Streams that a change reaches, and its scores."""
 
@@ -65,6 +65,8 @@ class Stream:
     """Delivered up to here, while it is not live."""
     slot: int | None = None
     """Its row while it is live."""
+    kept: Kept | None = None
+    """Of a persistent stream what its home knows; None: it is stored nowhere."""
 
     @property
     def collection(self) -> str:
@@ -97,6 +99,7 @@ class Stream:
             "state": self.state,
             "credit": self.credit,
             "token": token,
+            "id": self.kept.id if self.kept else None,
         }
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 from service.contract import ServiceError
 from service.contract.fields import WINDOW_SECONDS
-from service.log.change import START, Position
+from service.log.change import START, Position, Positions
 from service.log.reader import Reader
 from service.stream.lane import Lane
-from service.stream.standing import Positions
 from service.stream.token import read_token
 
 _FLOOR_SECONDS = 1.0

@@ -5,7 +5,8 @@ import random
 import time
 from collections.abc import Awaitable
 
-from service.stream.session import GRACE, Session
+from service.stream.outbox import GRACE
+from service.stream.session import Session
 from service.telemetry import log
 
 HEARTBEAT = 15.0

@@ -12,6 +12,7 @@ import orjson
 from service.access.context import Context
 from service.api.dispatch import Api
 from service.contract import ServiceError
+from service.contract.messages import TYPES
 from service.contract.validate import parse
 from service.stream.admin import Recent
 from service.stream.connections import Connections
@@ -22,7 +23,11 @@ from service.transport.mailbox import Mailbox
 
 PATH = "/v1/streams"
 _NUMBERS = ("threshold", "rate_per_hour")
-_WHOLE = ("credit", "definition_version", "best", "window_seconds")
+_WHOLE = ("credit", "definition_version", "best", "window_seconds", "lease_seconds")
+_TRUTHS = ("persistent", "unfenced")
+_JSON = ("filter", "definition")
+_OPENING = ("watch", "attach")
+"""Messages that may stand in the first request."""
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -115,12 +120,22 @@ class Events:
         watch = _from_query(scope["query_string"])
         for key, value in scope["headers"]:
             if key == b"last-event-id" and value:
-                watch["from"] = {"token": value.decode("latin-1")}
+                _resume(watch, value.decode("latin-1"))
         # Refused before the answer begins: afterwards no status can say it.
-        from service.contract.messages import Watch
-
-        parse(Watch, watch, "query")
+        if watch["type"] not in _OPENING:
+            raise ServiceError(
+                "bad_request", f"query.type: allowed are {', '.join(_OPENING)}."
+            )
+        parse(TYPES[watch["type"]], watch, "query")
         return [watch]
+
+
+def _resume(watch: dict[str, Any], token: str) -> None:
+    """By the id of the last event that the browser saw."""
+    if watch["type"] == "attach":
+        watch["token"] = token
+    else:
+        watch["from"] = {"token": token}
 
 
 def _from_query(query: bytes) -> dict[str, Any]:
@@ -144,8 +159,10 @@ def _read(key: str) -> Callable[[str], Any]:
         return float
     if key in _WHOLE:
         return int
-    if key == "filter":
+    if key in _JSON:
         return orjson.loads
+    if key in _TRUTHS:
+        return lambda text: {"true": True, "false": False}.get(text, text)
     if key == "from":
         return lambda text: orjson.loads(text) if text.startswith("{") else text
     return str

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 from redis.asyncio import Redis
 
-from service.feed import AWAY, feed, last_fed
+from service.feed import AWAY, answers_key, feed, last_fed
 from service.log.change import START, Change
 from service.log.database import GONE
 from service.log.reader import Reader
@@ -34,6 +34,13 @@ class Feeder:
         except AWAY as error:
             log("WARNING", "redis away", error=type(error).__name__)
             self._broken.set()
+
+    async def answer(self, instance: str, data: bytes) -> None:
+        """Hands an answer to the instance that asked; it asks again if it is lost."""
+        try:
+            await self._client.publish(answers_key(instance), data)
+        except AWAY as error:
+            log("WARNING", "an answer is lost", error=type(error).__name__)
 
     async def run(self) -> None:
         """Refills at the start and whenever feeding failed."""

@@ -3,7 +3,8 @@
 import asyncio
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import asyncpg
 import orjson
@@ -48,7 +49,7 @@ class Inbox:
         self._lanes: dict[Key, Sequencer] = {}
         self._pumps: dict[Key, asyncio.Task[None]] = {}
         self._asked: dict[Key, float] = {}
-        self._acks: set[asyncio.Task[None]] = set()
+        self._work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Pulls for ever. What is lost after its acknowledgement is repaired."""
@@ -67,9 +68,12 @@ class Inbox:
                     # Not ours or of a later format: it would come back for ever.
                     log("ERROR", "message not understood", error=repr(e))
             if messages:
-                ack = asyncio.create_task(self._acknowledge(messages))
-                self._acks.add(ack)
-                ack.add_done_callback(self._acks.discard)
+                self._spawn(self._acknowledge(messages))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
 
     async def _begin(self) -> None:
         """Starts from what this region's database has."""
@@ -97,6 +101,12 @@ class Inbox:
         if message.attributes.get("kind") == "heads":
             for lane, epoch, seq in orjson.loads(message.data):
                 self._lane((origin, lane)).saw_head(Position(epoch, seq))
+            return
+        if message.attributes.get("kind") == "answer":
+            # Every region hears it; one asked.
+            if message.attributes["region"] == self._settings.region:
+                instance = message.attributes["instance"]
+                self._spawn(self._feeder.answer(instance, message.data))
             return
         key = (origin, int(message.attributes["lane"]))
         self._lane(key).offer(decode(message.data))

@@ -89,7 +89,7 @@ async def _wait_for_schema(
 
 
 async def _sweep(database: asyncpg.Pool) -> None:
-    """Removes rows of dropped collections and old tombstones, a few at a time."""
+    """Removes rows of dropped collections, old tombstones and forgotten streams."""
     while True:
         before = int((time.time() - TOMBSTONE_SECONDS) * 1000) * 1024
         gone = 0
@@ -97,6 +97,7 @@ async def _sweep(database: asyncpg.Pool) -> None:
             gone = await database.fetchval(
                 "SELECT sweep_items($1, $2)", before, _SWEPT, timeout=60
             )
+            await database.execute("SELECT sweep_streams()", timeout=60)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "old rows stay", error=type(error).__name__)
         await asyncio.sleep(1 if gone else 60)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from typing import Any
 
 import asyncpg
 import orjson
@@ -15,6 +16,7 @@ from service.log.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import PRODUCER
+from service.worker.asked import Asked
 from service.worker.feeder import Feeder
 
 _POLL = 0.25
@@ -44,6 +46,7 @@ class Relay:
         self._reader = reader
         self._feeder = feeder
         self._metrics = metrics
+        self._asked = Asked(settings, google, reader.pool)
         self._marks: dict[int, Position] = {}
         self._saved: dict[int, Position] = {}
         self._bell = asyncio.Event()
@@ -172,14 +175,14 @@ class Relay:
             await asyncio.sleep(max(0.0, 1.0 - (time.monotonic() - started)))
 
     async def answer_repairs(self) -> None:
-        """Publishes again what another region misses."""
+        """Publishes again what another region misses, and answers its questions."""
         subscription = self._settings.subscription_repairs
         while subscription:
             try:
                 messages = await self._google.pull(subscription)
                 for message in messages:
                     if message.attributes.get("origin") == self._settings.hub:
-                        await self._again(orjson.loads(message.data))
+                        await self._repair(orjson.loads(message.data))
                 if messages:
                     await self._google.acknowledge(
                         subscription, [m.ack_id for m in messages]
@@ -188,10 +191,16 @@ class Relay:
                 log("WARNING", "repairs wait", error=repr(error))
                 await asyncio.sleep(0.5)
 
-    async def _again(self, request: dict[str, list[int]]) -> None:
+    async def _repair(self, request: dict[str, Any]) -> None:
+        if "ask" in request:
+            await self._asked.answer(request["ask"])
+        else:
+            await self._again(request)
+
+    async def _again(self, request: dict[str, Any]) -> None:
         first, last = Position(*request["first"]), Position(*request["last"])
         at = Position(first.epoch, first.seq - 1)
-        lane = int(request["lane"])  # type: ignore[call-overload]
+        lane = int(request["lane"])
         while at < last:
             changes = await self._reader.after(self._settings.hub, lane, at, _BATCH)
             if not changes:

@@ -198,7 +198,9 @@ class Events:
 
     async def send(self, message):
         if self.answer is None:
-            body = {k: v for k, v in message.items() if k != "type"}
+            body = dict(message)
+            if body["type"] == "watch":
+                del body["type"]
             data = orjson.dumps({"streams": [body]}, default=_base64)
             url = f"{self.url}/v1/streams"
             self.answer = await self.session.post(url, data=data)

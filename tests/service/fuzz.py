@@ -184,6 +184,8 @@ class Fuzzer:
             plain = orjson.loads(message.data)
             error = plain.get("error") or {}
             self.saw("websocket", error.get("code") or plain["type"], sent)
+            if plain["type"] == "attached":
+                self.inputs.attached = plain["id"]
             if plain["type"] == "heartbeat":
                 return
 

@@ -45,6 +45,8 @@ class Inputs:
 
     def __init__(self, seed):
         self.random = random.Random(seed)
+        self.attached = f"asia.{'1' * 32}"
+        """A persistent stream that there is, once one was told of."""
 
     def text(self, most=12):
         alphabet = string.ascii_lowercase + "-_~/:%äé€\x00 "
@@ -103,13 +105,26 @@ class Inputs:
                 ["now", {"token": self.text(40)}, {"seconds": self.odd()}, self.odd()]
             )
         if kind.what == "json":
+            if name == "definition":
+                return self.stored()
             return self.filter() if name == "filter" else {"a": self.odd(), "b": [1]}
         if kind.what == "shape":
             return [self.request(kind.of) for _ in range(self.random.randrange(4))]
         made = self.scalar(name, kind.of)
         return [made] * self.random.randrange(4) if kind.repeated else made
 
+    def stored(self):
+        """A definition of a persistent stream as a client sends it back."""
+        made = {"collection": COLLECTION, "born": 1, "definition_version": 1}
+        made |= {"vector": base64.b64encode(bytes(16)).decode(), "threshold": 0.5}
+        made[self.random.choice([*made, "learned", "filter", "best"])] = self.odd()
+        return made
+
     def scalar(self, name, kind):
+        if name == "id" and self.random.random() < 0.4:
+            return self.random.choice([self.attached, f"asia.{'0' * 32}", "asia."])
+        if name == "token" and self.random.random() < 0.3:
+            return base64.urlsafe_b64encode(b'[1,3,{"asia":[1,2]},1]').decode()
         if kind is str:
             words = [f"i{self.random.randrange(50)}", "a", "local", self.text()]
             return self.random.choice(words)
@@ -130,6 +145,15 @@ class Inputs:
             made[self.text()] = self.odd()
         return made
 
+    def persistent(self):
+        """A persistent stream as it should be; now and then a field of it is odd."""
+        made = {"type": "watch", "stream": "s", "collection": COLLECTION}
+        made |= {"vector": [1, 0, 0, 0], "threshold": 0.5, "persistent": True}
+        made["lease_seconds"] = self.random.choice([60, 3600, 59])
+        if self.random.random() < 0.3:
+            made[self.random.choice(list(made))] = self.odd()
+        return made
+
     def message(self):
         """A message of a connection."""
         kind = self.random.choice([*TYPES, "nothing"])
@@ -142,5 +166,7 @@ class Inputs:
             number = self.random.choice(["1", self.odd()])
             call = {"id": number, "operation": name, "params": params}
             return {"type": "call"} | call
+        if kind == "watch" and self.random.random() < 0.3:
+            return self.persistent()
         stream = self.random.choice(["s", "t", self.odd()])
         return {"type": kind} | self.request(TYPES[kind]) | {"stream": stream}

@@ -20,14 +20,32 @@ from service.contract import (
     parse_vector,
 )
 from service.contract.errors import GRPC
-from service.contract.messages import Watch
+from service.contract.messages import Ack, Attach, Watch
 from service.contract.openapi import openapi
 from service.contract.proto import fill, message_class, to_plain
 from service.contract.publish import FOLDER, published
 from service.contract.requests import CreateCollection, Search, UpsertItem
 from service.contract.schema import json_schema
 
+STREAM = "asia." + "0" * 32
 REFUSED = [
+    (Attach, {"type": "attach", "stream": "s", "id": "asia.0"}, "out_of_range"),
+    (Attach, {"type": "attach", "stream": "s"}, "missing_key"),
+    (Ack, {"type": "ack", "stream": "s"}, "missing_key"),
+    (Ack, {"type": "ack", "stream": "s", "token": "t", "epoch": -1}, "out_of_range"),
+    (
+        Watch,
+        {
+            "type": "watch",
+            "stream": "s",
+            "collection": "c",
+            "vector": [1],
+            "threshold": 0.5,
+            "persistent": True,
+            "lease_seconds": 59,
+        },
+        "out_of_range",
+    ),
     (CreateCollection, [], "wrong_type"),
     (CreateCollection, {"name": "a"}, "missing_key"),
     (CreateCollection, {"name": "a", "dimension": 3, "size": 1}, "unknown_key"),
@@ -132,6 +150,8 @@ def test_the_schema_refuses_what_the_service_refuses(shape, body, code):
 
 
 ACCEPTED = [
+    (Attach, {"type": "attach", "stream": "s", "id": STREAM, "token": "t"}),
+    (Ack, {"type": "ack", "stream": "s", "token": "t", "epoch": 3}),
     (CreateCollection, {"name": "news", "dimension": 4096, "metric": "dot"}),
     (UpsertItem, {"id": "ü/1", "text": "hello", "metadata": {}, "event_id": "e"}),
     (Search, {"collection": "c", "vector": [1, 2.5], "k": 1000, "minimum_score": -1}),
@@ -177,6 +197,9 @@ def test_protobuf_carries_every_request_and_back():
         (Search, {"collection": "c", "vectors": [[1.0], [2.0]], "k": 3}),
         (Search, {"collection": "c", "text": "x", "minimum_score": 0.0}),
         (Watch, {"stream": "s", "collection": "c", "from": {"seconds": 5.0}}),
+        (Watch, {"stream": "s", "collection": "c", "persistent": True}),
+        (Attach, {"stream": "s", "id": STREAM, "definition": {"vector": "AAAA"}}),
+        (Ack, {"stream": "s", "token": "t", "epoch": 0}),
     ]
     for shape, plain in samples:
         kind = message_class(shape.__name__)

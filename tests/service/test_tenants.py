@@ -163,6 +163,14 @@ def names_of_the_owner(collection):
     }
 
 
+async def kept_by_the_owner(strict, key, collection):
+    """A persistent stream of the other tenant: the thief knows its id too."""
+    streams = WebSocket(strict, bearer(key))
+    await streams.send(watching(collection, persistent=True))
+    await of_type(streams, "watching")
+    return streams, (await of_type(streams, "attached"))["id"]
+
+
 @pytest.mark.parametrize("kind", UNARY, ids=lambda k: k.name)
 async def test_no_operation_reaches_what_is_another_tenants(strict, root, kind):
     """Every operation with the other's names: nothing of it is seen or changed."""
@@ -172,6 +180,7 @@ async def test_no_operation_reaches_what_is_another_tenants(strict, root, kind):
     written = await mine.call("upsert", collection=name, items=[item])
     query = {"vector": [1, 0, 0], "name": "secret-query"}
     await mine.call("save_query", collection=name, **query)
+    streams, stream = await kept_by_the_owner(strict, await key_of(root, "owner"), name)
     thief = kind(strict, bearer(await key_of(root, "thief")))
     before = await mine.call("scroll", collection=name)
     known = names_of_the_owner(name)
@@ -186,6 +195,8 @@ async def test_no_operation_reaches_what_is_another_tenants(strict, root, kind):
         }
         if operation.name == "create_collection":
             params = {"name": name, "dimension": 3}
+        if operation.name == "drop_stream":
+            params = {"id": stream}
         try:
             seen = json.dumps(await thief.call(operation.name, **params), default=str)
         except Refused as refused:
@@ -201,6 +212,7 @@ async def test_no_operation_reaches_what_is_another_tenants(strict, root, kind):
         assert '"word"' not in seen and "secret-query" not in seen.replace(
             "'secret-query'", ""
         )
+        assert stream not in seen or operation.name == "drop_stream"
         if operation.name == "create_collection":
             # Of the same name, and yet its own.
             assert (await thief.call("count_items", collection=name))["count"] == 0
@@ -212,7 +224,8 @@ async def test_no_operation_reaches_what_is_another_tenants(strict, root, kind):
     assert [
         q["name"] for q in (await mine.call("list_queries", collection=name))["queries"]
     ]
-    for driver in (mine, thief):
+    assert stream in [s["id"] for s in (await mine.call("list_streams"))["streams"]]
+    for driver in (mine, thief, streams):
         await driver.close()
 
 
