@@ -8,8 +8,9 @@ gRPC. Each round breaks something for real and compares every acknowledged write
 what each watcher was told. SIGKILL ends a service process, a worker (relay, applier,
 feeder), the hub's primary, Redis (which keeps nothing: it comes back empty), the
 control plane with the broker in it, or all of a region for six seconds; `frozen` stops
-a service process for six (SIGSTOP). Each round reads from the primary that what it
-acknowledges is on its disk.
+a service process for six (SIGSTOP); `clock` moves the hub's clock by five seconds for
+six, where the log reads it, forth and back in turns. Each round reads from the primary
+that what it acknowledges is on its disk.
 Exit 1 on any loss.
 """
 
@@ -17,6 +18,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -26,6 +29,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +64,15 @@ HOLD_SECONDS = {
     "database": 0.0,
     "cache": 0.0,
     "control": 0.0,
+    "clock": 6.0,
     "frozen": 6.0,
     "region": 6.0,
 }
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 CONTROL_SECONDS = 30.0
+SKEW_MS = 5_000
+"""How far the clock is moved: what the property tests of convergence bear."""
+_turns = itertools.count()
 EVERYTHING = -1.0
 """Threshold that every vector reaches."""
 
@@ -118,22 +126,43 @@ async def outage(url: str, since: float) -> float:
     return time.monotonic() - since
 
 
-async def durable() -> None:
-    """Raises unless the primary syncs what it acknowledges to its disk."""
+@contextlib.asynccontextmanager
+async def primary(database: str = "postgres") -> AsyncIterator[asyncpg.Connection]:
+    """The hub's primary, as its administrator."""
     home = world.world().home
     (data,) = home.glob(f"sql/*{TARGET}*/data")
     settings = (data / "postgresql.conf").read_text()
     (host,) = re.findall(r"^listen_addresses = '(.+)'$", settings, re.M)
     secret = Keys(home / "keys").password(ADMIN)
-    primary = await asyncpg.connect(
-        host=host, port=PORT, user=ADMIN, password=secret, database="postgres"
+    opened = await asyncpg.connect(
+        host=host, port=PORT, user=ADMIN, password=secret, database=database
     )
     try:
-        found = {name: await primary.fetchval(f"SHOW {name}") for name in DURABLE}
+        yield opened
     finally:
-        await primary.close()
+        await opened.close()
+
+
+async def durable() -> None:
+    """Raises unless the primary syncs what it acknowledges to its disk."""
+    async with primary() as server:
+        found = {name: await server.fetchval(f"SHOW {name}") for name in DURABLE}
     if set(found.values()) != {"on"}:
         raise RuntimeError(f"acknowledged is not durable here: {found}")
+
+
+async def move_clock(milliseconds: int) -> None:
+    """Moves the clock that the hub's log reads; its clients connect anew.
+
+    `moment_ms` is the one place where the log reads a clock.
+    """
+    async with primary() as server:
+        known = f"ALTER DATABASE meridian SET meridian.skew_ms = '{milliseconds}'"
+        await server.execute(known)
+        await server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = 'meridian' AND backend_type = 'client backend'"
+        )
 
 
 def break_it(kind: str) -> None:
@@ -173,9 +202,14 @@ async def one(
         await asyncio.sleep(BEFORE_SECONDS)
         await durable()
         began = time.monotonic()
-        await asyncio.to_thread(break_it, kind)
+        if kind == "clock":
+            await move_clock(SKEW_MS if next(_turns) % 2 else -SKEW_MS)
+        else:
+            await asyncio.to_thread(break_it, kind)
         state.outage = await outage(urls[TARGET], began)
         await asyncio.sleep(AFTER_SECONDS + HOLD_SECONDS[kind])
+        if kind == "clock":
+            await move_clock(0)
         stop.set()
         await writing
     deadline = time.monotonic() + SETTLE_SECONDS

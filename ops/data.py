@@ -83,6 +83,18 @@ async def search(
         return await client.search(collection, text=text, **given)
 
 
+async def streams(url: str) -> list[Json]:
+    """All persistent streams."""
+    async with Client(url) as client:
+        return await client.streams()
+
+
+async def drop_stream(url: str, stream: str) -> None:
+    """Forget a persistent stream."""
+    async with Client(url) as client:
+        await client.drop_stream(stream)
+
+
 async def collections(url: str) -> list[Json]:
     """All collections."""
     async with Client(url) as client:

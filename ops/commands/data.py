@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from ops.commands.options import CALLS, OVER, Region, one_of, over_option, show
+from ops.commands.options import (
+    CALLS,
+    OVER,
+    WIDE,
+    Region,
+    one_of,
+    over_option,
+    show,
+)
 from ops.errors import BAD_INPUT, CommandError
 
 group = typer.Typer()
@@ -152,6 +162,36 @@ def watch(
 
 def _tell(match: dict[str, Any]) -> None:
     print(json.dumps(match), flush=True)
+
+
+@group.command()
+def streams(
+    drop: Annotated[
+        str | None, typer.Option("--drop", help="Forget the one with this id.")
+    ] = None,
+    region: Region = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List persistent streams of all hubs, or forget one."""
+    from ops import data
+
+    url = data.address(region)
+    if drop is not None:
+        data.finish(data.drop_stream(url, drop))
+        print(f"{drop} is forgotten.", file=sys.stderr if as_json else sys.stdout)
+        return
+    found = data.finish(data.streams(url))
+    if as_json:
+        show(found)
+        return
+    table = Table("id", "collection", "text", "threshold", "owned", "lease ends")
+    for one in found:
+        ends = datetime.fromtimestamp(one["lease_until"]).strftime("%d %b %H:%M:%S")
+        text = str(one.get("text") or "")
+        owned = "yes" if one["owned"] else "no"
+        where = (one["id"], one["collection"], text)
+        table.add_row(*where, f"{one['threshold']:.3f}", owned, ends)
+    Console(width=WIDE).print(table)
 
 
 @group.command()

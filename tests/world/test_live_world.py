@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from service.client import Client, Query
 from tests.world.conftest import Clone, changed
 
 REGIONS = 15
@@ -110,6 +112,45 @@ def test_the_demonstration_hears_what_exact_search_expects_twice(clone: Clone) -
     for answer in (first, second):
         assert (answer["lost"], answer["doubled"], answer["invented"]) == (0, 0, 0)
     assert first["matches"] == second["matches"]
+
+
+def test_a_kept_stream_goes_on_in_another_region(clone: Clone) -> None:
+    urls = {r["name"]: r["url"] for r in clone.json("status")["regions"]}
+    east = {"vector": [1.0, 0.0], "metadata": {}}
+
+    async def first() -> str:
+        async with Client(urls["us-central1"]) as client:
+            await client.create("kept", dimension=2)
+            query = Query(
+                stream="mine",
+                collection="kept",
+                vector=[1.0, 0.0],
+                threshold=0.5,
+                persistent=True,
+            )
+            watching = client.watch([query], "sse", acks="explicit")
+            await watching.ready()
+            for name in ("one", "two"):
+                await client.put("kept", [{"id": name, **east}])
+            match = await anext(aiter(watching))
+            assert match.id == "one"
+            await watching.ack(match)
+            return str(watching.ids["mine"])
+
+    async def second(known: str) -> list[str]:
+        async with Client(urls["asia-south1"]) as client:
+            watching = client.attach(known, over="grpc")
+            await client.put("kept", [{"id": "three", **east}])
+            told = aiter(watching)
+            found = [(await anext(told)).id for _ in range(2)]
+            await watching.close()
+            await client.drop_stream(known)
+            return found
+
+    known = asyncio.run(first())
+    assert known.startswith("us-central1.")
+    assert asyncio.run(second(known)) == ["two", "three"]
+    assert known not in {stream["id"] for stream in clone.json("streams")}
 
 
 def test_the_first_call_of_grpc_starts_an_instance_that_ends_again(
