@@ -59,6 +59,8 @@ class Server(uvicorn.Server):
                 access_log=False,
                 date_header=False,
                 server_header=False,
+                # Whom to believe is said by MERIDIAN_PROXIES (`service.access`).
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )
