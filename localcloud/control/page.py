@@ -103,7 +103,7 @@ class Page:
 
     async def region(self, request: web.Request) -> web.StreamResponse:
         """A region's front door as its clients see it, under the page's origin."""
-        url = self._envoy.url(request.match_info["region"])
+        url = self._envoy.urls().get(request.match_info["region"])
         path = request.match_info["path"]
         if url is None:
             return web.json_response({"error": "no such region"}, status=404)

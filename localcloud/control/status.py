@@ -12,7 +12,7 @@ import aiohttp
 
 from localcloud.control.store import Json, Store
 from localcloud.realise.envoy import Envoy
-from localcloud.realise.pool import spec
+from localcloud.realise.pool import speaks_http2
 from localcloud.realise.run import SERVICE, Run, region_of
 from localcloud.supervisor import Supervisor
 from localcloud.version import code_version
@@ -55,10 +55,11 @@ class Status:
 
     def world(self) -> Json:
         """The shape of `meridian status --json`, with what the page shows besides."""
+        serving, urls = self._envoy.serving(), self._envoy.urls()
         regions = [
-            self._region(row.path, row.body)
+            self._region(row.path, row.body, serving, urls)
             for row in self._store.all(SERVICE)
-            if not spec(row.body, worker=False).http2
+            if not speaks_http2(row.body)
         ]
         regions.sort(key=lambda r: (r["role"] != "hub", r["name"]))
         return {
@@ -68,7 +69,9 @@ class Status:
             "version": self.version,
         }
 
-    def _region(self, path: str, body: Json) -> Json:
+    def _region(
+        self, path: str, body: Json, serving: set[str], urls: dict[str, str]
+    ) -> Json:
         name = region_of(path)
         place = places()[name]
         env = {
@@ -88,14 +91,14 @@ class Status:
             "instances": len(ready),
             "grpc_instances": self._grpc_instances(name),
             "maximum": pool.spec.maximum if pool and pool.spec else 0,
-            "serving": name in self._envoy.serving(),
+            "serving": name in serving,
             "served_by": sample.served_by,
             "kernel": sample.service.get("kernel"),
             "text": sample.service.get("text"),
             "degraded": sample.service.get("reasons", []),
             "latency_ms": sample.latency_ms,
             "requests_per_second": round(sample.rate, 2),
-            "url": self._envoy.url(name),
+            "url": urls.get(name),
         }
 
     def _grpc_instances(self, region: str) -> int:
@@ -122,15 +125,19 @@ class Status:
         connector = aiohttp.TCPConnector(limit=16)
         async with aiohttp.ClientSession(connector=connector) as session:
             while True:
-                regions = list(self._envoy.listeners())
-                await asyncio.gather(*(self._sample(session, r) for r in regions))
+                urls = self._envoy.urls()
+                await asyncio.gather(
+                    *(self._sample(session, region, urls[region]) for region in urls)
+                )
                 await self._traffic()
-                missing = [r for r in regions if not self._samples[r].ready]
+                missing = [r for r in urls if not self._samples[r].ready]
                 await asyncio.sleep(0.2 if missing else PROBE_SECONDS)
 
-    async def _sample(self, session: aiohttp.ClientSession, region: str) -> None:
+    async def _sample(
+        self, session: aiohttp.ClientSession, region: str, door: str
+    ) -> None:
         sample = self._samples.setdefault(region, Sample())
-        url = f"{self._envoy.url(region)}/health/ready"
+        url = f"{door}/health/ready"
         sample.probes += 1
         async with self._turn:
             started = time.perf_counter()

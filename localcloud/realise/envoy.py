@@ -19,7 +19,7 @@ import aiohttp
 from localcloud.control.store import Json, Row, Store
 from localcloud.errors import WorldError
 from localcloud.realise import xds
-from localcloud.realise.pool import spec
+from localcloud.realise.pool import speaks_http2
 from localcloud.realise.run import SERVICE, Run, region_of
 from localcloud.supervisor import Running, Supervisor
 from localcloud.world import ENVOY_ADMIN_PORT, FIRST_LISTENER_PORT, World
@@ -62,7 +62,7 @@ class Envoy:
 
     def listeners(self) -> dict[str, int]:
         """Client region -> port. A port stays with its region."""
-        regions = sorted(region_of(row.path) for row in self._store.all(NEG))
+        regions = sorted({region_of(row.path) for row in self._store.all(NEG)})
         return {
             region: FIRST_LISTENER_PORT
             + self._store.address(f"listener/{region}") % 1000
@@ -71,13 +71,19 @@ class Envoy:
 
     def serving(self) -> set[str]:
         """Regions that a backend service sends traffic to."""
-        bodies = (row.body for row in self._store.all(BACKEND))
-        return {group.region for body in bodies for group in self._groups(body)}
+        groups = (
+            entry["group"]
+            for row in self._store.all(BACKEND)
+            for entry in row.body.get("backends", ())
+        )
+        return {group.split("/regions/")[1].split("/")[0] for group in groups}
 
-    def url(self, region: str) -> str | None:
-        """Where clients near a region reach the platform."""
-        port = self.listeners().get(region)
-        return f"http://{self._world.address}:{port}" if port else None
+    def urls(self) -> dict[str, str]:
+        """Region -> where clients near it reach the platform."""
+        return {
+            region: f"http://{self._world.address}:{port}"
+            for region, port in self.listeners().items()
+        }
 
     async def ensure(self, row: Row) -> Json:
         self._schedule()
@@ -123,27 +129,26 @@ class Envoy:
         backends = {b.path.rsplit("/", 1)[-1]: b.body for b in self._store.all(BACKEND)}
         return xds.Front(
             url_map=url_map,
-            backends={name: self._groups(body) for name, body in backends.items()},
+            backends=self._groups(backends),
             bodies=backends,
             policies={
                 p.path.rsplit("/", 1)[-1]: p.body for p in self._store.all(POLICY)
             },
         )
 
-    def _groups(self, backend: Json) -> list[xds.Group]:
-        """What the NEGs of a backend stand for; those that are gone are left out."""
+    def _groups(self, backends: dict[str, Json]) -> dict[str, list[xds.Group]]:
+        """What the NEGs of each backend stand for; those that are gone are left out."""
         known = self._all_groups()
-        links = [entry["group"] for entry in backend.get("backends", ())]
-        names = [link.rsplit("/", 1)[-1] for link in links]
-        return [known[name] for name in names if name in known]
+        found = {}
+        for name, body in backends.items():
+            links = [entry["group"] for entry in body.get("backends", ())]
+            names = [link.rsplit("/", 1)[-1] for link in links]
+            found[name] = [known[each] for each in names if each in known]
+        return found
 
     def _all_groups(self) -> dict[str, xds.Group]:
         """NEG -> the service that it stands for."""
-        http2 = {
-            row.path
-            for row in self._store.all(SERVICE)
-            if spec(row.body, worker=False).http2
-        }
+        http2 = {row.path for row in self._store.all(SERVICE) if speaks_http2(row.body)}
         made = {}
         for row in self._store.all(NEG):
             region = region_of(row.path)

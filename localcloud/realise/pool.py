@@ -49,7 +49,7 @@ class Spec:
     period: float
     revision: str
     http2: bool
-    """Whether requests come by HTTP/2 in clear: the port is named `h2c`."""
+    """Whether requests come by HTTP/2 in clear."""
 
 
 @dataclass(eq=False)
@@ -91,8 +91,14 @@ def spec(body: Json, *, worker: bool) -> Spec:
         readiness=_path(probes["readiness"]),
         period=float(max([5, *periods])),
         revision=short_hash(image, env, account, json.dumps(probes, sort_keys=True)),
-        http2=any(p.get("name") == "h2c" for p in container.get("ports", ())),
+        http2=speaks_http2(body),
     )
+
+
+def speaks_http2(body: Json) -> bool:
+    """Whether a service's requests come by HTTP/2 in clear."""
+    (container, *_) = body["template"]["containers"]
+    return any(port.get("name") == "h2c" for port in container.get("ports", ()))
 
 
 PROBES = ("startup", "liveness", "readiness")
