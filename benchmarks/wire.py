@@ -100,14 +100,20 @@ class Wire:
         self._socket.sendall(request)
         data = b""
         while HEAD not in data:
-            data += self._socket.recv(65536)
+            data += self._more()
         head, body = data.split(HEAD, 1)
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(data[:500].decode())
         length = int(head.lower().split(BODY_END, 1)[1].split(b"\r\n", 1)[0])
         while len(body) < length:
-            body += self._socket.recv(65536)
+            body += self._more()
         return body
+
+    def _more(self) -> bytes:
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        return data
 
     def close(self) -> None:
         self._socket.close()

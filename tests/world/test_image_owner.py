@@ -61,7 +61,7 @@ def pulumi(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_another_digest_changes_the_workers_and_no_service(tmp_path: Path) -> None:
+def test_another_digest_changes_no_service_that_releases_own(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)
     (tmp_path / "__main__.py").write_text(PROGRAM)
     pulumi(tmp_path, "stack", "init", "local")
@@ -71,8 +71,12 @@ def test_another_digest_changes_the_workers_and_no_service(tmp_path: Path) -> No
     pulumi(tmp_path, "config", "set", "meridian:imageDigest", STALE)
     found = json.loads(pulumi(tmp_path, "preview", "-s", "local", "--json"))
     changed = Counter(
-        (step["op"], step["newState"]["type"])
+        (step["op"], step["newState"]["type"], step["urn"].rpartition("-")[2])
         for step in found["steps"]
         if step["op"] != "same"
     )
-    assert changed == {("update", "gcp:cloudrunv2/workerPool:WorkerPool"): 15}
+    # Those stay with Pulumi: their image is rolled out as the catalogue says.
+    assert changed == {
+        ("update", "gcp:cloudrunv2/workerPool:WorkerPool", "workers"): 15,
+        ("update", "gcp:cloudrunv2/service:Service", "grpc"): 15,
+    }
