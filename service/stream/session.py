@@ -70,7 +70,7 @@ class Session(Outbox):
     ) -> None:
         """Queues a match, or keeps it for the end of its window."""
         if stream.window is not None:
-            stream.window.add(change, score)
+            stream.window.add(change, score, time.time())
             return
         now = time.time() * 1000
         if stream.credit is not None:

@@ -25,8 +25,11 @@ class Window:
         self.token = ""
         """Resumes the stream before the first of them."""
 
-    def add(self, change: Change, score: float) -> None:
+    def add(self, change: Change, score: float, now: float) -> None:
         """Takes a match; of equal scores the earlier one stays."""
+        if not self.matched:
+            # Nobody may have looked since its window began.
+            self._since = max(self._since, now // self._seconds * self._seconds)
         self.matched += 1
         entry = (score, -self.matched, change)
         if len(self._heap) < self._best:
