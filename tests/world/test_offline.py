@@ -49,14 +49,18 @@ def test_production_has_fifteen_cells_and_all_its_types(clone: Clone) -> None:
     assert counts["meridian:index:RegionalCell"] == 15
     assert counts["meridian:index:GlobalLB"] == 1
     for kind in (
-        "gcp:cloudrunv2/service:Service",
         "gcp:cloudrunv2/workerPool:WorkerPool",
         "gcp:redis/instance:Instance",
         "gcp:sql/databaseInstance:DatabaseInstance",
-        "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup",
         "gcp:secretmanager/secret:Secret",
     ):
         assert counts[kind] == 15, kind
+    # One for HTTP and WebSocket, one for gRPC.
+    for kind in (
+        "gcp:cloudrunv2/service:Service",
+        "gcp:compute/regionNetworkEndpointGroup:RegionNetworkEndpointGroup",
+    ):
+        assert counts[kind] == 2 * 15, kind
     for kind in (
         "gcp:compute/securityPolicy:SecurityPolicy",
         "gcp:certificatemanager/certificateMap:CertificateMap",
@@ -64,7 +68,7 @@ def test_production_has_fifteen_cells_and_all_its_types(clone: Clone) -> None:
         "gcp:monitoring/dashboard:Dashboard",
     ):
         assert counts[kind] == 1, kind
-    assert counts["gcp:compute/backendService:BackendService"] == 2
+    assert counts["gcp:compute/backendService:BackendService"] == 3
     assert counts["gcp:compute/uRLMap:URLMap"] == 2
     assert counts["gcp:monitoring/alertPolicy:AlertPolicy"] == 3
     assert set(preview["summary"]) == {"create"}
