@@ -79,7 +79,7 @@ def test_what_was_approved_is_applied_and_nothing_else(
     )
     traffic = clone.start("demo", "--rounds", "1", "--json")
     applied = clone.json("apply", "--expect", preview["hash"], "--bake", "0.5")
-    output, _ = traffic.communicate(timeout=120)
+    output, _ = traffic.communicate(timeout=300)
     assert traffic.returncode == 0, output
     assert applied["result"] == "done"
     assert applied["waves"] == [w["slices"] for w in clone.json("apply", "--dry-run")]

@@ -47,7 +47,7 @@ class Bench:
             env=values,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"

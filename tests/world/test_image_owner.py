@@ -54,7 +54,7 @@ def pulumi(folder: Path, *words: str) -> str:
         env=values,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         check=False,
     )
     assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"

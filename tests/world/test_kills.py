@@ -201,7 +201,7 @@ def killed(world: World, kill: Kill) -> str:
         time.sleep(0.01)
         log = steps.last() or log
     strike(process, kill.way, log)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     print(f"{kill}; {steps.count} had begun; ended with {process.returncode}")
     expected = -signal.SIGKILL if kill.way is Way.COMMAND else 1
     assert process.returncode == expected, output

@@ -320,7 +320,7 @@ def test_no_write_is_lost_and_none_told_twice_under_faults(clone: Clone) -> None
         env=clone.environment,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
