@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import orjson
@@ -52,8 +52,6 @@ class Side(Protocol):
 
     name: str
     version: str
-    tunable: bool
-    """Whether `use` changes what a search finds."""
     pid: int
     """Of the process whose descendants, and itself, are the server."""
 
@@ -62,9 +60,6 @@ class Side(Protocol):
 
     def connect(self) -> None:
         """A fresh connection: servers close those that were idle for a while."""
-
-    def use(self, ef: int) -> None:
-        """Searches keep so many candidates from now on."""
 
     def request(self, query: Floats) -> Any:
         """What `ask` sends for a vector of shape (384,)."""
@@ -79,6 +74,14 @@ class Side(Protocol):
         """Ends every process."""
 
 
+@runtime_checkable
+class Tunable(Protocol):
+    """A server that finds more for more."""
+
+    def use(self, ef: int) -> None:
+        """Searches keep so many candidates from now on."""
+
+
 def packed(row: Floats) -> str:
     """Base64 of the f32 of a vector."""
     return base64.b64encode(row.tobytes()).decode()
@@ -87,7 +90,7 @@ def packed(row: Floats) -> str:
 class Ours:
     """An instance of a region alone, as `benchmarks.writes` has it."""
 
-    name, tunable = "meridian", False
+    name = "meridian"
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -135,9 +138,6 @@ class Ours:
             self._wire.close()
         self._wire = Wire(self._port)
 
-    def use(self, ef: int) -> None:
-        raise NotImplementedError("searches are as they are by default")
-
     def request(self, query: Floats) -> bytes:
         body = orjson.dumps({"vector": packed(query), "k": HITS})
         return post(f"/v1/collections/{COLLECTION}:search", body)
@@ -160,7 +160,7 @@ class Pgvector:
     The vector travels in binary, the plan is made once for all.
     """
 
-    name, tunable = "pgvector", True
+    name = "pgvector"
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -236,7 +236,7 @@ class Chroma:
     Its searches take vectors as JSON numbers only: the shortest that say the f32.
     """
 
-    name, tunable = "chroma", True
+    name = "chroma"
     _BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
     def __init__(self, folder: Path, venv: Path) -> None:

@@ -31,7 +31,15 @@ import numpy as np
 from benchmarks.growth import family
 from benchmarks.measure import Json, noise, report, summary
 from benchmarks.nearest import data
-from benchmarks.peer_servers import DIMENSION, HITS, Chroma, Ours, Pgvector, Side
+from benchmarks.peer_servers import (
+    DIMENSION,
+    HITS,
+    Chroma,
+    Ours,
+    Pgvector,
+    Side,
+    Tunable,
+)
 from service.kernel import load
 from service.kernel.interface import Floats
 
@@ -103,7 +111,7 @@ def recall_of(side: Side, requests: list[Any], truth: list[set[int]]) -> float:
 def tuned(side: Side, requests: list[Any], truth: list[set[int]]) -> list[Contender]:
     """A server with the least ef for every level that it reaches."""
     side.connect()
-    if not side.tunable:
+    if not isinstance(side, Tunable):
         recall_of(side, requests, truth)  # what is made at the first searches
         reached = recall_of(side, requests, truth)
         return [Contender(side, None, None, reached, requests)]
@@ -121,7 +129,7 @@ def tuned(side: Side, requests: list[Any], truth: list[set[int]]) -> list[Conten
 def turn(one: Contender) -> float:
     """Microseconds of CPU a request of one server, once it is warm."""
     one.side.connect()
-    if one.ef is not None:
+    if one.ef is not None and isinstance(one.side, Tunable):
         one.side.use(one.ef)
     for request in one.requests[:WARMING]:
         one.side.ask(request)

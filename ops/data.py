@@ -35,7 +35,9 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     except ClientError as error:
         code = BAD_INPUT if 400 <= error.status < 500 else FAILED
-        text = f"{error} ({error.code}, request {error.request_id})"
+        # What refuses a stream answers a message, which has no request's id.
+        request = f", request {error.request_id}" if error.request_id else ""
+        text = f"{error} ({error.code}{request})"
         raise CommandError(text, code) from error
 
 
@@ -83,10 +85,10 @@ async def search(
         return await client.search(collection, text=text, **given)
 
 
-async def streams(url: str) -> list[Json]:
-    """All persistent streams."""
+async def streams(url: str) -> Json:
+    """All persistent streams, and the hubs that did not answer."""
     async with Client(url) as client:
-        return await client.streams()
+        return await client.call("list_streams")
 
 
 async def drop_stream(url: str, stream: str) -> None:

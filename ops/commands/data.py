@@ -129,23 +129,7 @@ def watch(
     from ops import data
 
     way = one_of(over, OVER)
-    if attach is not None:
-        if collection is not None or persistent:
-            text = "--attach takes a stream as it is: leave the rest out"
-            raise CommandError(text, BAD_INPUT)
-        data.finish(data.attach(data.address(region), attach, _tell, way))
-        return
-    if collection is None or text is None:
-        raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
-    if lease is not None and not persistent:
-        raise CommandError("--lease goes with --persistent", BAD_INPUT)
-    if threshold is not None and rate is not None:
-        raise CommandError("--threshold and --rate exclude each other", BAD_INPUT)
-    if (best is None) != (every is None):
-        raise CommandError("--best and --every go together", BAD_INPUT)
-    if rate is None and threshold is None:
-        threshold = 0.5
-    options: dict[str, Any] = {
+    asked: dict[str, Any] = {
         "threshold": threshold,
         "rate_per_hour": rate,
         "filter": _filter(filter_),
@@ -153,11 +137,35 @@ def watch(
         "window_seconds": every,
         "persistent": persistent,
         "lease_seconds": lease,
+        "start": None if since is None else {"seconds": since},
     }
-    if since is not None:
-        options["start"] = {"seconds": since}
+    if attach is not None:
+        if collection is not None or any(
+            v not in (None, False) for v in asked.values()
+        ):
+            what = "--attach takes a stream as it is: leave the rest out"
+            raise CommandError(what, BAD_INPUT)
+        data.finish(data.attach(data.address(region), attach, _tell, way))
+        return
+    if collection is None or text is None:
+        raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
+    options = _checked(asked)
     url = data.address(region)
     data.finish(data.watch(url, collection, text, options, _tell, way))
+
+
+def _checked(asked: dict[str, Any]) -> dict[str, Any]:
+    """What a new standing query is asked for; raises CommandError for half of it."""
+    if asked["lease_seconds"] is not None and not asked["persistent"]:
+        raise CommandError("--lease goes with --persistent", BAD_INPUT)
+    if asked["threshold"] is not None and asked["rate_per_hour"] is not None:
+        raise CommandError("--threshold and --rate exclude each other", BAD_INPUT)
+    if (asked["best"] is None) != (asked["window_seconds"] is None):
+        raise CommandError("--best and --every go together", BAD_INPUT)
+    given = {key: value for key, value in asked.items() if value is not None}
+    if "threshold" not in given and "rate_per_hour" not in given:
+        given["threshold"] = 0.5
+    return given
 
 
 def _tell(match: dict[str, Any]) -> None:
@@ -180,7 +188,10 @@ def streams(
         data.finish(data.drop_stream(url, drop))
         print(f"{drop} is forgotten.", file=sys.stderr if as_json else sys.stdout)
         return
-    found = data.finish(data.streams(url))
+    answer = data.finish(data.streams(url))
+    found = answer["streams"]
+    for hub in answer["away"]:
+        print(f"{hub} does not answer: its streams are not listed", file=sys.stderr)
     if as_json:
         show(found)
         return

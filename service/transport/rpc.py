@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -29,6 +28,7 @@ from service.stream.connections import Connections
 from service.stream.session import Session
 from service.tracing import read_parent
 from service.transport.connection import run
+from service.transport.http import id_of
 
 CODES = {status: grpc.StatusCode[name] for status, name in GRPC.items()}
 
@@ -162,10 +162,7 @@ def _headers(call: Any) -> list[tuple[bytes, bytes]]:
 
 
 def _request_id(call: Any) -> str:
-    """The caller's id of the request, or a new one."""
-    named = dict(_headers(call)).get(b"x-request-id", b"").decode("latin-1")
-    sound = 8 <= len(named) <= 128 and named.isascii() and named.isprintable()
-    return named if sound else uuid.uuid4().hex
+    return id_of({"headers": _headers(call)})
 
 
 async def _abort(call: Any, error: ServiceError, request_id: str) -> Any:

@@ -174,6 +174,33 @@ async def test_old_ranges_go_and_a_slow_lane_goes_on(database):
     assert await database.fetchval("SELECT drop_ranges(2)") == 0
 
 
+async def test_an_event_is_known_over_the_hours_and_gone_with_its_own(database):
+    (first,) = await commit(database, ["old"])
+    await database.execute("SELECT ensure_hour(0)")
+    await database.execute("UPDATE written SET hour = 1")
+    (again,) = await commit(database, ["old"])
+    assert (again["seq"], again["repeated"]) == (first["seq"], True)
+    # The hours 0 and 1, and none that is not over.
+    assert await database.fetchval("SELECT drop_hours(2 * 3600000)") == 2
+    assert await database.fetchval("SELECT drop_hours(2 * 3600000)") == 0
+    (anew,) = await commit(database, ["old"])
+    assert (anew["seq"], anew["repeated"]) == (first["seq"] + 1, False)
+    assert await database.fetchval("SELECT count(*) FROM written") == 1
+
+
+async def test_what_an_event_made_is_found_without_reading_what_others_made(database):
+    """Also by a connection that asked first while there was nothing."""
+    await commit(database, ["first"])
+    for start in range(0, 4000, 100):
+        await commit(database, [str(n) for n in range(start, start + 100)])
+    await database.execute("SELECT pg_stat_force_next_flush()")
+    counted = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_xact_user_tables"
+    async with database.transaction():
+        await commit(database, [f"new-{n}" for n in range(100)])
+        read = await database.fetchval(counted)
+    assert read < 1000, "a batch reads what it is about, not the log"
+
+
 async def test_a_lane_grows_over_the_end_of_a_range(database):
     await database.execute("UPDATE head SET seq = 65530 WHERE lane = 5")
     await commit(database, [str(n) for n in range(20)], lane=5)

@@ -51,6 +51,10 @@ DECLARE
     old record;
     dropped integer := 0;
 BEGIN
+    -- Commits wait for this lock: it is taken only when there is something to drop.
+    IF NOT EXISTS (SELECT FROM written_hour w WHERE w.hour < hour_of(p_before)) THEN
+        RETURN 0;
+    END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended('meridian.hour', 0));
     FOR old IN SELECT w.hour FROM written_hour w WHERE w.hour < hour_of(p_before) LOOP
         EXECUTE format('DROP TABLE %I', 'written_' || old.hour);
