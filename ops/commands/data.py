@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Coroutine
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -145,13 +147,21 @@ def watch(
         ):
             what = "--attach takes a stream as it is: leave the rest out"
             raise CommandError(what, BAD_INPUT)
-        data.finish(data.attach(data.address(region), attach, _tell, way))
+        _until_interrupted(data.attach(data.address(region), attach, _tell, way))
         return
     if collection is None or text is None:
         raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
     options = _checked(asked)
     url = data.address(region)
-    data.finish(data.watch(url, collection, text, options, _tell, way))
+    _until_interrupted(data.watch(url, collection, text, options, _tell, way))
+
+
+def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:
+    """^C is how a watch ends: nothing was cut short that another run would finish."""
+    from ops import data
+
+    with contextlib.suppress(KeyboardInterrupt):
+        data.finish(work)
 
 
 def _checked(asked: dict[str, Any]) -> dict[str, Any]:
