@@ -23,7 +23,7 @@ class Settings:
     environment: str
     region: str
     hub: str
-    """Hub whose primary takes this region's writes: the origin of its changes."""
+    """Origin of this region's writes: the hub whose primary first took them."""
     hubs: tuple[str, ...]
     """Every origin that is followed."""
     project: str
@@ -79,8 +79,8 @@ class Settings:
 
     @property
     def is_hub(self) -> bool:
-        """Whether this region holds a primary."""
-        return self.region == self.hub
+        """Whether this region holds its origin's primary."""
+        return self.database_primary == self.database_local
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Settings":

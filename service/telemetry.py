@@ -89,6 +89,12 @@ class Metrics:
         self.commit_seconds = Histogram(
             "meridian_commit_seconds", "One group commit.", buckets=_FAST, registry=r
         )
+        self.copy_seconds = Histogram(
+            "meridian_copy_seconds",
+            "Commit of a write of durability `region` to its copy in another region.",
+            buckets=_FAST,
+            registry=r,
+        )
         self.notifications = Counter(
             "meridian_notifications", "Matches sent.", ("written_in",), registry=r
         )
@@ -148,6 +154,12 @@ class Metrics:
             "meridian_lag_changes",
             "Changes known to exist and not yet applied.",
             ("origin",),
+            registry=r,
+        )
+        self.lost_changes = Gauge(
+            "meridian_lost_changes",
+            "Changes announced by a lost primary and held by nobody, at this server's "
+            "promotion.",
             registry=r,
         )
         self.repairs = Counter(

@@ -66,7 +66,16 @@ class Collections:
             dropped = await reader.dropped(tenant, request.name)
             # The same event until it is dropped: of two that create at once one wins.
             event = f"collection/{tenant}/{request.name}/{dropped}"
-            await self._commit(event, tenant, request.name, "collection", fields.text())
+            one = Pending(
+                event,
+                request.name,
+                "",
+                "collection",
+                None,
+                fields.text(),
+                tenant=tenant,
+            )
+            await self._commit(one, fields.durability)
             found = await reader.definition(tenant, request.name)
         except GONE as error:
             raise instance.primary_away(error) from None
@@ -78,13 +87,11 @@ class Collections:
             )
         return found
 
-    async def _commit(
-        self, event: str, tenant: str, name: str, op: str, text: str
-    ) -> None:
-        pending = Pending(event, name, "", op, None, text, tenant=tenant)
+    async def _commit(self, pending: Pending, durability: str) -> None:
+        pending.durability = durability
         self._instance.committer.submit([pending])
         await pending.done
-        self._instance.metrics.writes.labels(op).inc()
+        self._instance.metrics.writes.labels(pending.op).inc()
 
     async def every(self, context: Context, request: Nothing) -> dict[str, Any]:
         """All collections of the tenant."""
@@ -108,7 +115,9 @@ class Collections:
         """Drops a collection; what was written before is gone in every region."""
         definition = await self._instance.definition(context, request.collection)
         event = f"drop/{definition.tenant}/{definition.name}/{definition.at}"
-        await self._commit(event, *definition.key, "drop", "{}")
+        tenant, name = definition.key
+        one = Pending(event, name, "", "drop", None, "{}", tenant=tenant)
+        await self._commit(one, definition.fields.durability)
         self._instance.lanes.forget_definition(definition.key)
         return {"done": True, "region": self._instance.settings.region}
 

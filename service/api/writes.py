@@ -246,6 +246,8 @@ class Writes:
         if not pending and alone:
             raise _all_refused(prepared)
         if pending:
+            for one in pending:
+                one.durability = definition.fields.durability
             self._instance.committer.submit(pending)
         done = await asyncio.gather(*(p.done for p in pending), return_exceptions=True)
         failed = next((r for r in done if isinstance(r, ServiceError)), None)

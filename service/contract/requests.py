@@ -35,7 +35,8 @@ class CreateCollection:
         enum=f.WRITES,
     )
     durability: str = f.optional(
-        "What an acknowledged write survives: the loss of a zone.",
+        "What an acknowledged write survives: the loss of a zone, or of the region of "
+        "its primary, which costs the way to another region and back.",
         "zone",
         enum=f.DURABILITIES,
     )

@@ -10,6 +10,7 @@ import asyncpg
 
 from service.contract import ServiceError
 from service.log.change import TENANT, Position, lane_of
+from service.log.copies import Copies
 from service.log.database import GONE, TokenSource, connect
 from service.settings import Settings
 from service.telemetry import Metrics, log
@@ -65,6 +66,8 @@ class Pending:
     tenant: str = TENANT
     if_version: int | None = None
     """Stored only while the item has this version; 0: while it is not there."""
+    durability: str = "zone"
+    """What its acknowledgement promises to survive: the loss of a zone or a region."""
     lane: int = -1
     request: Place | None = field(default_factory=current)
     """The traced request that it came with."""
@@ -120,12 +123,16 @@ class Committer:
         self._connection: asyncpg.Connection | None = None
         self._bell: asyncpg.Connection | None = None
         self._ring = asyncio.Event()
+        self._copies = Copies(settings, token, metrics)
         self.healthy = True
         """Whether the last batch reached the primary."""
 
     async def run(self) -> None:
         """Commits until cancelled."""
-        ringing = asyncio.create_task(self._ring_bell())
+        beside = [
+            asyncio.create_task(work)
+            for work in (self._ring_bell(), self._copies.run())
+        ]
         try:
             while True:
                 await self._wake.wait()
@@ -133,7 +140,8 @@ class Committer:
                 while self._queue:
                     await self._commit(self._take())
         finally:
-            ringing.cancel()
+            for task in beside:
+                task.cancel()
 
     async def probe(self) -> None:
         """Looks whether a primary that failed is back; no write may tell it."""
@@ -210,10 +218,17 @@ class Committer:
                 self._settings, self._settings.database_primary, self._token
             )
         arguments = self._arguments(batch)
-        for pending in batch:
+        unsent = [p for p in batch if not p.sent]
+        for pending in unsent:
             pending.sent = True
         left = max(0.1, max(p.due for p in batch) - time.monotonic())
-        rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
+        try:
+            rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
+        except asyncpg.ReadOnlySQLTransactionError:
+            # No primary, or one that must not write: it has none of them for sure.
+            for pending in unsent:
+                pending.sent = False
+            raise
         self._metrics.commit_seconds.observe(time.perf_counter() - started)
         for n, epoch, seq, at, committed, repeated, refused in rows:
             pending = batch[n - 1]
@@ -221,10 +236,18 @@ class Committer:
                 pending.resolve(_conflict(pending, at))
                 continue
             position = Position(epoch, seq)
-            pending.resolve(Committed(pending.lane, position, at, committed, repeated))
+            self._acknowledge(
+                pending, Committed(pending.lane, position, at, committed, repeated)
+            )
             if not repeated:
                 self._trace(pending, position, began, len(batch))
         self._ring.set()
+
+    def _acknowledge(self, pending: Pending, committed: Committed) -> None:
+        if pending.durability == "region":
+            self._copies.hold(lambda error: pending.resolve(error or committed))
+        else:
+            pending.resolve(committed)
 
     def _trace(
         self, pending: Pending, position: Position, began: int, batch: int

@@ -18,8 +18,11 @@ def _scripts() -> list[tuple[int, str]]:
     return [(int(name.split("_")[0]), (folder / name).read_text()) for name in names]
 
 
-async def migrate(connection: asyncpg.Connection, origin: str) -> None:
-    """Applies what is missing to a hub's primary and lays its lanes out."""
+async def migrate(connection: asyncpg.Connection, origin: str) -> str:
+    """Applies what is missing to a hub's primary and lays its lanes out.
+
+    Returns `current`, `succeeds` or `fenced`: see 0005_epochs.sql.
+    """
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await connection.execute(
@@ -30,13 +33,10 @@ async def migrate(connection: asyncpg.Connection, origin: str) -> None:
             if version > done:
                 await connection.execute(script)
                 await connection.execute("INSERT INTO migration VALUES ($1)", version)
-        await connection.execute(
-            "INSERT INTO head SELECT $1, n, 1, 0, 0 FROM generate_series(0, $2) n "
-            "ON CONFLICT DO NOTHING",
-            origin,
-            LANES - 1,
+        state: str = await connection.fetchval(
+            "SELECT take_lineage($1, $2)", origin, LANES
         )
-        await connection.execute("SELECT ensure_range($1, 1, 1, 1)", origin)
+        return state
 
 
 async def is_migrated(connection: asyncpg.Connection) -> bool:

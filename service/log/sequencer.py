@@ -20,6 +20,8 @@ class Sequencer:
         self.head = position
         """The farthest position known to exist."""
         self._pending: dict[Position, Change] = {}
+        self._begins: dict[Position, Position] = {}
+        """Of an epoch's first change the one before it, in the epoch that ended."""
         self._hole_since: float | None = None
 
     @property
@@ -30,10 +32,18 @@ class Sequencer:
         behind = self.position.seq if self.head.epoch == self.position.epoch else 0
         return self.head.seq - behind
 
-    def offer(self, changes: Iterable[Change]) -> None:
-        """Takes changes; those already out are dropped."""
+    def offer(self, changes: Iterable[Change], after: Position | None = None) -> None:
+        """Takes changes; those already out are dropped.
+
+        `after`: what the log has before the first, if they follow each other in it.
+        Only such a row shows where an epoch ended: the next one begins at 1 again.
+        """
         for change in changes:
             position = change.position
+            if after is not None:
+                if position.epoch > after.epoch and position > self.position:
+                    self._begins[position] = after
+                after = position
             if position <= self.position:
                 continue
             if len(self._pending) < self.MOST_PENDING or self._follows(position):
@@ -59,14 +69,18 @@ class Sequencer:
         return found
 
     def _next_epoch(self, at: Position) -> Change | None:
-        first = [p for p in self._pending if p.epoch > at.epoch and p.seq == 1]
+        """The change after an epoch's last. `at` may be beyond that one: what a lost
+        primary published and its successor never had."""
+        first = [
+            p
+            for p, before in self._begins.items()
+            if p.epoch > at.epoch and before <= at and p in self._pending
+        ]
         return self._pending[min(first)] if first else None
 
     def _follows(self, position: Position) -> bool:
-        return position in (
-            Position(self.position.epoch, self.position.seq + 1),
-            Position(self.position.epoch + 1, 1),
-        )
+        follows = Position(self.position.epoch, self.position.seq + 1)
+        return position == follows or position in self._begins
 
     def advance(self, position: Position) -> None:
         """Everything up to `position` is done with."""
@@ -81,6 +95,8 @@ class Sequencer:
             return
         for at in [p for p in self._pending if p <= position]:
             del self._pending[at]
+        for at in [p for p in self._begins if p <= position]:
+            del self._begins[at]
 
     def hole(self, now: float, patience: float) -> tuple[Position, Position] | None:
         """First and last position missing for longer than `patience` seconds."""
@@ -94,12 +110,10 @@ class Sequencer:
         return self._missing()
 
     def _missing(self) -> tuple[Position, Position]:
+        first = Position(self.position.epoch, self.position.seq + 1)
         later = min(self._pending, default=None)
-        epoch = self.position.epoch
-        if self.head.epoch > epoch and later is None:
-            return Position(self.head.epoch, 1), self.head
-        first = Position(epoch, self.position.seq + 1)
-        if later is None or later.epoch != epoch:
-            last = self.head if self.head.epoch == epoch else first
-            return first, last
-        return first, Position(epoch, later.seq - 1)
+        if later is None:
+            return first, self.head
+        if later.epoch > first.epoch:
+            return first, later
+        return first, Position(later.epoch, later.seq - 1)

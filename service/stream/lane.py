@@ -100,13 +100,18 @@ class Lane:
         """Where an event id is known to stand."""
         return self._events.get(event_id, [])
 
-    def offer(self, origin: str, changes: Iterable[Change]) -> None:
-        """Takes changes in any order; what is next in order is matched now."""
+    def offer(
+        self, origin: str, changes: Iterable[Change], after: Position | None = None
+    ) -> None:
+        """Takes changes in any order; what is next in order is matched now.
+
+        `after`: see `Sequencer.offer`.
+        """
         sequencer = self.sequencers.get(origin)
         if sequencer is None:
             sequencer = self.sequencers[origin] = Sequencer(START)
             self.recent[origin] = deque(maxlen=RECENT)
-        sequencer.offer(changes)
+        sequencer.offer(changes, after)
         while ready := sequencer.ready():
             self._take(origin, sequencer, ready)
 

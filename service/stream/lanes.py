@@ -196,7 +196,7 @@ class Lanes:
                 at = sequencer.position
                 changes = await self._reader.after(origin, lane.number, at, 500)
                 if sequencer.position == at and changes:
-                    lane.offer(origin, changes)
+                    lane.offer(origin, changes, at)
                     self._metrics.repairs.labels("database").inc()
                 now = time.monotonic()
                 if sequencer.position > at:
@@ -231,7 +231,7 @@ class Lanes:
                 continue
             after = lane.sequencers[origin].position
             changes = await self._reader.after(origin, lane.number, after, 500)
-            lane.offer(origin, changes)
+            lane.offer(origin, changes, after)
             if lane.sequencers[origin].lag:
                 await self._ask_origin(lane.number, origin)
 

@@ -45,7 +45,10 @@ class Inbox:
         self._feeder = feeder
         self._metrics = metrics
         self._apply = apply
-        self._skip = settings.hub if settings.is_hub else None
+        self._own = settings.hub if settings.is_hub else None
+        self._leads = False
+        self.recalled: dict[str, dict[int, Position]] = {}
+        """By hub how far it has published this hub's log again; see `Succession`."""
         self._lanes: dict[Key, Sequencer] = {}
         self._pumps: dict[Key, asyncio.Task[None]] = {}
         self._asked: dict[Key, float] = {}
@@ -69,6 +72,20 @@ class Inbox:
                     log("ERROR", "message not understood", error=repr(e))
             if messages:
                 self._spawn(self._acknowledge(messages))
+
+    def lead(self) -> None:
+        """This hub's log is written here: what comes of it is an echo."""
+        self._leads = True
+        for key in [k for k in self._lanes if k[0] == self._own]:
+            del self._lanes[key]
+
+    def positions(self, origin: str) -> dict[int, Position]:
+        """How far an origin's lanes are applied here."""
+        return {n: s.position for (o, n), s in self._lanes.items() if o == origin}
+
+    def heads(self, origin: str) -> dict[int, Position]:
+        """How far an origin's lanes are known to have come."""
+        return {n: s.head for (o, n), s in self._lanes.items() if o == origin}
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -96,21 +113,53 @@ class Inbox:
 
     def _take(self, message: Message) -> None:
         origin = message.attributes.get("origin", "")
-        if not origin or origin == self._skip:
+        kind = message.attributes.get("kind")
+        if not origin:
             return
-        if message.attributes.get("kind") == "heads":
+        if kind == "recalled":
+            self._take_recalled(message, origin)
+            return
+        if origin == self._own and self._leads:
+            if kind == "heads":
+                epoch = max((e for _, e, _ in orjson.loads(message.data)), default=0)
+                self._spawn(self._yield_to(epoch))
+            return
+        if kind == "heads":
             for lane, epoch, seq in orjson.loads(message.data):
                 self._lane((origin, lane)).saw_head(Position(epoch, seq))
             return
-        if message.attributes.get("kind") == "answer":
+        if kind == "answer":
             # Every region hears it; one asked.
             if message.attributes["region"] == self._settings.region:
                 instance = message.attributes["instance"]
                 self._spawn(self._feeder.answer(instance, message.data))
             return
         key = (origin, int(message.attributes["lane"]))
-        self._lane(key).offer(decode(message.data))
+        after = message.attributes.get("after")
+        before = Position(*map(int, after.split("-"))) if after else None
+        self._lane(key).offer(decode(message.data), before)
         self._pump(key)
+
+    def _take_recalled(self, message: Message, peer: str) -> None:
+        """A hub has published what it holds of this hub's log."""
+        if message.attributes["of"] != self._own or self._leads:
+            return
+        answer = orjson.loads(message.data)
+        self.recalled[peer] = {n: Position(e, s) for n, e, s in answer["reached"]}
+        for lane, epoch, seq in answer["heads"]:
+            self._lane((message.attributes["of"], lane)).saw_head(Position(epoch, seq))
+
+    async def _yield_to(self, epoch: int) -> None:
+        """Stops writes here once another server has begun a later epoch."""
+        try:
+            fenced = await self._reader.pool.fetchval(
+                "SELECT fence($1, $2)", self._own, epoch
+            )
+        except (*GONE, asyncpg.PostgresError) as error:
+            log("WARNING", "fence waits", error=type(error).__name__)
+            return
+        if fenced:
+            log("ERROR", "another server leads this log", origin=self._own, epoch=epoch)
 
     def _lane(self, key: Key) -> Sequencer:
         if key not in self._lanes:
@@ -155,7 +204,7 @@ class Inbox:
             await asyncio.sleep(0.25)
             try:
                 for key, sequencer in list(self._lanes.items()):
-                    if key[0] != self._skip:
+                    if key[0] != self._own:
                         await self._repair(key, sequencer)
             except (*GONE, *UNREACHABLE, asyncpg.PostgresError) as error:
                 log("WARNING", "repair waits", error=type(error).__name__)
@@ -170,7 +219,7 @@ class Inbox:
             # The replica follows the hub by itself and mostly has them by now.
             changes = await self._reader.after(*key, sequencer.position, 500)
             if changes:
-                sequencer.offer(changes)
+                sequencer.offer(changes, sequencer.position)
                 self._metrics.repairs.labels("database").inc()
                 self._pump(key)
                 return

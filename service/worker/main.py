@@ -19,6 +19,7 @@ from service.telemetry import Metrics, log
 from service.worker.feeder import Feeder
 from service.worker.inbox import Applier, Inbox
 from service.worker.relay import Relay
+from service.worker.succession import Succession
 
 RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
@@ -34,7 +35,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     metrics = Metrics()
     metrics.spans.begin(settings)
     database = await pool(settings, settings.database_local, google.token)
-    await _wait_for_schema(settings, google, database)
+    state = await _wait_for_schema(settings, google, database)
     reader = Reader(database)
     client = await open_redis(settings, google)
     feeder = Feeder(client, reader)
@@ -42,8 +43,9 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
     if settings.is_hub:
-        relay = Relay(settings, google, reader, feeder, metrics)
-        work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
+        relay = Relay(settings, google, reader, feeder, metrics, inbox.heads)
+        succession = Succession(settings, google, database, inbox, metrics)
+        work += [_lead(succession, state, relay)]
         work += [_drop_old_ranges(database), _sweep(database)]
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
     async with asyncio.TaskGroup() as group:
@@ -61,6 +63,14 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     log("INFO", "worker ends", region=settings.region)
 
 
+async def _lead(succession: Succession, state: str, relay: Relay) -> None:
+    """Publishes this hub's log, once it is this server's."""
+    await succession.settle(state)
+    async with asyncio.TaskGroup() as group:
+        for work in (relay.run, relay.save, relay.beacons, relay.answer_repairs):
+            group.create_task(work())
+
+
 async def _until_signal() -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +80,9 @@ async def _until_signal() -> None:
 
 async def _wait_for_schema(
     settings: Settings, google: Google, database: asyncpg.Pool
-) -> None:
+) -> str:
+    """The schema is there; returns what `migrate` says of a hub, else nothing."""
+    state = ""
     while True:
         try:
             if settings.is_hub:
@@ -78,11 +90,11 @@ async def _wait_for_schema(
                     settings, settings.database_primary, google.token
                 )
                 try:
-                    await migrate(connection, settings.hub)
+                    state = await migrate(connection, settings.hub)
                 finally:
                     await connection.close()
             await wait_migrated(database)
-            return
+            return state
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "database away", error=str(error))
             await asyncio.sleep(0.5)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -40,7 +41,9 @@ class Relay:
         reader: Reader,
         feeder: Feeder,
         metrics: Metrics,
+        heads: Callable[[str], dict[int, Position]],
     ) -> None:
+        self._heads = heads
         self._settings = settings
         self._google = google
         self._reader = reader
@@ -85,7 +88,7 @@ class Relay:
             for lane, group in itertools.groupby(changes, lambda c: c.lane)
         }
         await asyncio.gather(
-            self._publish(list(by_lane.values())),
+            self._publish([(self._marks[n], g) for n, g in by_lane.items()]),
             *(self._feed(group) for group in by_lane.values()),
         )
         self._marks |= {lane: g[-1].position for lane, g in by_lane.items()}
@@ -96,11 +99,12 @@ class Relay:
         await self._feeder.feed(changes)
         self._metrics.spans.batch("feed", changes, began)
 
-    async def _publish(self, groups: list[list[Change]]) -> None:
-        messages = [(encode(group), _attributes(group)) for group in groups]
+    async def _publish(self, groups: list[tuple[Position, list[Change]]]) -> None:
+        """Publishes runs of the log, each with the position before it."""
+        messages = [(encode(g), _attributes(after, g)) for after, g in groups]
         began = time.time_ns()
         await self._google.publish(self._settings.topic_changes, messages)
-        ids = (c.event_id for group in groups for c in group)
+        ids = (c.event_id for _, group in groups for c in group)
         sizes = {"meridian.messages": len(messages)}
         spans = self._metrics.spans
         spans.change("publish", ids, began, time.time_ns(), sizes, PRODUCER)
@@ -159,7 +163,7 @@ class Relay:
             started = time.monotonic()
             try:
                 rows = await self._reader.pool.fetch(
-                    "SELECT lane, epoch, seq FROM head WHERE origin = $1",
+                    "SELECT lane, epoch, seq FROM position WHERE origin = $1",
                     self._settings.hub,
                 )
                 heads = orjson.dumps([tuple(row) for row in rows])
@@ -194,23 +198,50 @@ class Relay:
     async def _repair(self, request: dict[str, Any]) -> None:
         if "ask" in request:
             await self._asked.answer(request["ask"])
+        elif "recall" in request:
+            await self._recall(request["recall"])
         else:
-            await self._again(request)
+            first, last = Position(*request["first"]), Position(*request["last"])
+            at = Position(first.epoch, first.seq - 1)
+            await self._again(self._settings.hub, int(request["lane"]), at, last)
 
-    async def _again(self, request: dict[str, Any]) -> None:
-        first, last = Position(*request["first"]), Position(*request["last"])
-        at = Position(first.epoch, first.seq - 1)
-        lane = int(request["lane"])
-        while at < last:
-            changes = await self._reader.after(self._settings.hub, lane, at, _BATCH)
+    async def _again(
+        self, origin: str, lane: int, at: Position, last: Position | None = None
+    ) -> None:
+        """Publishes what this server holds of a log after `at`, to `last` or all."""
+        while last is None or at < last:
+            changes = await self._reader.after(origin, lane, at, _BATCH)
             if not changes:
                 return
-            await self._publish([changes])
+            await self._publish([(at, changes)])
             at = changes[-1].position
 
+    async def _recall(self, asked: dict[str, Any]) -> None:
+        """Publishes what another hub lost of its own log; see `Succession`."""
+        if asked["until"] < time.time():
+            return
+        origin = asked["origin"]
+        reached = {
+            lane: position
+            for (o, lane), position in (await self._reader.positions()).items()
+            if o == origin
+        }
+        for lane, epoch, seq in asked["after"]:
+            if reached.get(lane, START) > (epoch, seq):
+                await self._again(origin, lane, Position(epoch, seq))
+        answer = {
+            "reached": [(n, *p) for n, p in reached.items()],
+            "heads": [(n, *p) for n, p in self._heads(origin).items()],
+        }
+        attributes = {"origin": self._settings.hub, "kind": "recalled", "of": origin}
+        await self._google.publish(
+            self._settings.topic_changes, [(orjson.dumps(answer), attributes)]
+        )
 
-def _attributes(group: list[Change]) -> dict[str, str]:
+
+def _attributes(after: Position, group: list[Change]) -> dict[str, str]:
     return {
+        "after": f"{after.epoch}-{after.seq}",
         "origin": group[0].origin,
         "lane": str(group[0].lane),
         "epoch": str(group[0].epoch),

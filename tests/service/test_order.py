@@ -67,10 +67,62 @@ def test_a_hole_is_reported_only_after_the_patience():
     assert sequencer.hole(11.1, 1.0) == ((1, 1), (1, 1))
 
 
-def test_a_new_epoch_starts_at_one():
-    sequencer = Sequencer(Position(1, 7))
-    sequencer.offer([change(1, epoch=2), change(2, epoch=2), change(9)])
-    assert [c.position for c in sequencer.ready()] == [(2, 1), (2, 2)]
+def test_an_epoch_begins_only_after_the_last_of_the_one_before():
+    sequencer = Sequencer(Position(1, 5))
+    begun = [change(1, epoch=2), change(2, epoch=2)]
+    sequencer.offer(begun)
+    assert sequencer.ready() == []
+    assert sequencer.hole(0.0, 0.0) == ((1, 6), (2, 1))
+    sequencer.offer([change(6), change(7), *begun], Position(1, 5))
+    out = [c.position for c in sequencer.ready()]
+    assert out == [(1, 6), (1, 7), (2, 1), (2, 2)]
+
+
+def test_what_only_a_lost_primary_had_holds_the_next_epoch_up_no_longer():
+    sequencer = Sequencer(Position(1, 9))
+    sequencer.offer([change(1, epoch=3)], Position(1, 7))
+    assert [c.position for c in sequencer.ready()] == [(3, 1)]
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=2, max_size=4),
+    st.lists(st.tuples(st.integers(0, 19), st.integers(1, 6)), max_size=30),
+)
+def test_runs_of_a_log_of_several_epochs_go_out_in_its_order(lengths, runs):
+    """Any runs of the log, in any order; then what the holes ask for."""
+    log = [
+        change(seq, epoch=epoch)
+        for epoch, length in enumerate(lengths, 1)
+        for seq in range(1, length + 1)
+    ]
+
+    def after(n):
+        return log[n - 1].position if n else START
+
+    sequencer, out = Sequencer(START), []
+
+    def drain():
+        while ready := sequencer.ready(3):
+            out.extend(c.position for c in ready)
+            sequencer.advance(ready[-1].position)
+
+    for start, size in runs:
+        if start < len(log):
+            sequencer.offer(log[start : start + size], after(start))
+            drain()
+    if log:
+        sequencer.saw_head(log[-1].position)
+    for _ in range(100):
+        hole = sequencer.hole(0.0, 0.0)
+        if hole is None:
+            break
+        first, last = hole
+        before = Position(first.epoch, first.seq - 1)
+        start = next(n for n, c in enumerate(log) if c.position > before)
+        end = next(n for n, c in enumerate(log) if c.position >= last)
+        sequencer.offer(log[start : end + 1], before)
+        drain()
+    assert out == [c.position for c in log]
 
 
 def test_a_frame_gives_back_what_went_in():

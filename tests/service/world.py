@@ -218,17 +218,19 @@ class Region:
         self.worker: dict = {}
         self.grpc: dict = {}
         self.others: list[dict] = []
+        self.leads = hub if name == hub else ""
+        """Hub whose log is written in this region."""
 
     @property
     def is_hub(self) -> bool:
-        return self.name == self.hub
+        return bool(self.leads)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.instance['port']}"
 
     def environment(self, role: str) -> dict[str, str]:
-        primary = self.world.regions[self.hub].postgres.address
+        primary = self.world.primaries.get(self.hub, self)
         return {
             "MERIDIAN_ROLE": role,
             "MERIDIAN_ENVIRONMENT": "test",
@@ -236,7 +238,7 @@ class Region:
             "MERIDIAN_HUB": self.hub,
             "MERIDIAN_HUBS": ",".join(self.world.hubs),
             "GOOGLE_CLOUD_PROJECT": "test",
-            "DATABASE_PRIMARY": primary,
+            "DATABASE_PRIMARY": primary.postgres.address,
             "DATABASE_LOCAL": self.postgres.address,
             "DATABASE_NAME": "postgres",
             "DATABASE_USER": "meridian",
@@ -246,7 +248,7 @@ class Region:
             "PUBSUB_TOPIC_REPAIRS": "projects/test/topics/repairs",
             "PUBSUB_SUBSCRIPTION_CHANGES": f"projects/test/subscriptions/c-{self.name}",
             "PUBSUB_SUBSCRIPTION_REPAIRS": (
-                f"projects/test/subscriptions/r-{self.name}" if self.is_hub else ""
+                f"projects/test/subscriptions/r-{self.leads}" if self.leads else ""
             ),
             "SERVICE_LIMITS": json.dumps(self.world.limits),
             "MERIDIAN_TRACE_SHARE": "1",
@@ -306,9 +308,13 @@ class World:
         self.limits = limits
         self.hubs = sorted(set(regions.values()))
         self.regions: dict[str, Region] = {}
+        self.primaries: dict[str, Region] = {}
+        """Where each hub's log is written."""
         self._start_broker(regions)
         for name, hub in sorted(regions.items(), key=lambda r: r[0] != r[1]):
-            self.regions[name] = Region(self, name, hub)
+            made = self.regions[name] = Region(self, name, hub)
+            if made.leads:
+                self.primaries[hub] = made
         for region in self.regions.values():
             self._start_postgres(region)
             region.redis.start()
@@ -347,6 +353,19 @@ class World:
             _run([*command, "-c", "fast"])
         region.postgres = Postgres(data, region.folder / "postgres.log")
         region.postgres.start()
+
+    async def promote(self, standby: Region) -> None:
+        """Makes a region's replica its hub's primary, as an operator would."""
+        connection = await standby.postgres.connect()
+        assert await connection.fetchval("SELECT pg_promote()")
+        await connection.close()
+        standby.leads = standby.hub
+        self.primaries[standby.hub] = standby
+        for part in ("instance", "worker", "grpc"):
+            standby.kill(part)
+        standby.start_worker()
+        standby.start_instance()
+        standby.start_grpc()
 
     async def ready(self) -> None:
         """Waits until every instance is ready."""
