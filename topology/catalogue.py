@@ -100,6 +100,11 @@ class RegionSettings:
     """Hub whose primary takes this region's writes; required of a regional region."""
     replica_of: str | None = setting(default=None)
     """Hub whose database is copied here; the write hub when left out."""
+    origin: str | None = setting(default=None)
+    """Hub that was lost and whose log this one leads since its replica was promoted;
+    `meridian promote` sets it."""
+    database_generation: int | None = setting(default=None, minimum=1, maximum=99)
+    """Overrides the database's: a server that is made anew needs another name."""
     failover: str | None = setting(default=None)
     """Region that stands in first; the nearest when left out. The balancer knows only
     the nearest: waves and findings go by this key, and clients that are told."""

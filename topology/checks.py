@@ -257,6 +257,34 @@ def _partners(catalogue: Catalogue) -> Iterator[Report]:
             partner = getattr(region, key)
             if partner is not None and partner not in hubs:
                 yield f"{place}.{key}", *_no_hub(catalogue, name, key, hubs)
+    yield from _origins(catalogue, hubs)
+
+
+def _origins(catalogue: Catalogue, hubs: list[str]) -> Iterator[Report]:
+    """A log has one leader."""
+    leads: dict[str, str] = {}
+    for name in sorted(hubs, key=lambda hub: catalogue.regions[hub].origin is not None):
+        origin = catalogue.regions[name].origin or name
+        if origin not in facts.places():
+            yield (
+                f"regions.{name}.origin",
+                f"{origin} is no region of Google Cloud",
+                checks_world.nearest(origin, list(facts.places())),
+            )
+        elif origin in leads:
+            yield (
+                f"regions.{name}.origin",
+                f"{origin} given, but {leads[origin]} leads that log already",
+                "name a hub that was lost, or delete the key",
+            )
+        leads.setdefault(origin, name)
+    for name, region in catalogue.regions.items():
+        if region.origin is not None and region.tier is not Role.HUB:
+            yield (
+                f"regions.{name}.origin",
+                f"{region.origin} given, but {name} holds no primary",
+                "delete the key, or make the region a hub",
+            )
 
 
 def _no_hub(

@@ -103,7 +103,8 @@ def database(prefix: str, region: str, generation: int) -> str:
 def faults(catalogue: Catalogue, region: str) -> Iterator[str]:
     """What is wrong with the names that a catalogue gives a region's resources."""
     prefix, project = catalogue.prefix, catalogue.project_of("cells", region)
-    sql = database(prefix, region, catalogue.database.generation)
+    own = catalogue.regions[region].database_generation
+    sql = database(prefix, region, own or catalogue.database.generation)
     made: list[tuple[Kind, str]] = [
         (SERVICE, stream_service(prefix)),
         (SERVICE, worker_pool(prefix)),

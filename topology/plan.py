@@ -97,6 +97,9 @@ class RegionPlan:
     """`hub` or `regional`."""
     hub: str
     """Hub that takes its writes; itself in a hub."""
+    origin: str
+    """Hub whose log its writes go to: the write hub, or one that was lost and whose
+    log that hub leads now."""
     serving: bool
     """Whether the load balancer sends traffic here."""
     share: float
@@ -166,6 +169,11 @@ class Plan:
     def hubs(self) -> tuple[str, ...]:
         """Regions with a primary, in the catalogue's order."""
         return tuple(n for n, r in self.regions.items() if r.role is Role.HUB)
+
+    @cached_property
+    def origins(self) -> tuple[str, ...]:
+        """Whose logs are followed: of every hub its own, or the one it leads."""
+        return tuple(self.regions[hub].origin for hub in self.hubs)
 
     @cached_property
     def creation_order(self) -> tuple[RegionPlan, ...]:
@@ -273,6 +281,7 @@ def _region(model: Model, name: str) -> RegionPlan:
         longitude=place.longitude,
         role=settings.tier,
         hub=settings.hub or name,
+        origin=_origin(model.catalogue, settings.hub or name),
         serving=settings.serving,
         subnet=settings.cidr,
         cache=CachePlan(tier="STANDARD_HA", memory_gib=model.value("cache_gib", name)),
@@ -283,13 +292,21 @@ def _region(model: Model, name: str) -> RegionPlan:
     )
 
 
+def _origin(catalogue: Catalogue, hub: str) -> str:
+    return catalogue.regions[hub].origin or hub
+
+
 def _database(model: Model, name: str) -> DatabasePlan:
     catalogue = model.catalogue
     settings, tier = catalogue.regions[name], capacity.tier_of(catalogue, name)
     is_hub = settings.tier is Role.HUB
     return DatabasePlan(
         role="primary" if is_hub else "replica",
-        instance=names.database(catalogue.prefix, name, catalogue.database.generation),
+        instance=names.database(
+            catalogue.prefix,
+            name,
+            settings.database_generation or catalogue.database.generation,
+        ),
         replica_of=None if is_hub else settings.replica_of or settings.hub,
         cpu=tier.database_cpu,
         memory_gib=tier.database_memory_gib,

@@ -56,7 +56,7 @@ def revision(plan: Plan, region: str) -> str:
     """
     content = {name: _block(getattr(plan.catalogue, name)) for name in BLOCKS}
     content["traffic"] = plan.catalogue.traffic.streams_per_connection
-    content["hubs"] = plan.hubs
+    content["hubs"] = plan.origins
     own = dataclasses.asdict(plan.regions[region])
     own["database"] = {
         k: v for k, v in own["database"].items() if "connections" not in k

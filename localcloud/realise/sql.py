@@ -104,7 +104,10 @@ class Sql:
         if f"sql/{name}" not in self._supervisor.running and name not in self.held:
             self._start(name)
         if name not in self.held:
-            await self._wait(name, primary=not row.body.get("masterInstanceName"))
+            primary = not row.body.get("masterInstanceName")
+            if primary and (self._folder(name) / "data" / "standby.signal").exists():
+                await self._promote(name)
+            await self._wait(name, primary=primary)
         address = {"type": "PRIVATE", "ipAddress": self.address(name)}
         return {"ipAddresses": [address], "state": "RUNNABLE"}
 
@@ -229,6 +232,8 @@ class Sql:
         verifier = scram_verifier(self._keys.password(REPLICATOR))
         options = f"LOGIN REPLICATION PASSWORD '{verifier}'"
         roles = _role(REPLICATOR, options) + _role(OWNER, "NOLOGIN")
+        # How far its standbys have come is part of what the role monitors.
+        roles += f'GRANT pg_read_all_stats TO "{OWNER}";'
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             try:
@@ -240,6 +245,12 @@ class Sql:
                     text = f"Postgres {name} does not answer: {error}; see {log_file}"
                     raise WorldError(text) from error
                 await asyncio.sleep(0.03)
+
+    async def _promote(self, name: str) -> None:
+        """Makes a replica a primary of its own, on a new timeline."""
+        await self._wait(name, primary=False)
+        await self._admin(name, "SELECT pg_promote()")
+        log.warning("%s was promoted", name)
 
     async def _database(self, row: Row) -> Json:
         name, instance = row.path.rsplit("/", 1)[-1], _instance(row)

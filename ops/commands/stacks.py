@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Annotated, Any
 
@@ -253,6 +254,38 @@ def state_rotate() -> None:
     with world.one_at_a_time():
         count = rotation.rotate(lambda text: print(text, file=sys.stderr, flush=True))
     print(f"{count} states have a new passphrase, kept in .meridian/passphrase")
+
+
+@group.command()
+def promote(
+    region: Annotated[
+        str, typer.Argument(help="Region whose replica takes its lost hub's place.")
+    ],
+    env: Env = "local",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the edit, change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """After a hub was lost for good: its replica here leads its log.
+
+    Edits the catalogue alone and says what to apply; `git checkout` undoes it."""
+    from ops import promote as promotion
+
+    done = promotion.promote(env, region, write=not dry_run)
+    if as_json:
+        show(dataclasses.asdict(done))
+        return
+    print(done.diff)
+    if dry_run:
+        print(f"{done.file} is as before")
+        return
+    print(f"{done.file}: {region} leads the log of {done.origin}. What is next:")
+    only = "" if env == "local" else f" --env {env}"
+    print(f"  meridian apply{only} --region {region}   its replica becomes the primary")
+    print(f"  meridian logs {region}   `epoch begun` says what was lost")
+    print(f"  meridian apply{only}   made anew as replicas: {', '.join(done.rebuilt)}")
+    print(f"  serving: true in {done.lost}, and apply: it takes traffic again")
 
 
 layout_app = typer.Typer(no_args_is_help=True, help="Which stacks own a world.")

@@ -28,8 +28,8 @@ def cell(world: World, wiring: Wiring, region: RegionPlan) -> RegionalCell:
             network_project=None if project == base else base,
             prefix=catalogue.prefix,
             region=region.name,
-            hub=region.hub,
-            hubs=world.plan.hubs,
+            hub=region.origin,
+            hubs=world.plan.origins,
             cidr=region.subnet,
             shape=_shape(world, region),
             cache=_cache(world, region, below),
@@ -142,7 +142,7 @@ def _inbox(world: World, region: RegionPlan, below: _Below) -> InboxArgs:
         dead_letter_topic=below.dead_letter_topic,
         agent=below.pubsub_agent,
         worker_email=below.worker_email,
-        origin=region.name if region.name == region.hub else None,
+        origin=region.origin if region.name == region.hub else None,
     )
 
 

@@ -104,6 +104,28 @@ async def lose_region(region, link):
     region.redis.process.kill()
 
 
+async def test_without_a_copy_elsewhere_nothing_is_promised(world):
+    """No replica follows asia: its writes are stored, and not acknowledged."""
+    asia, europe = world.regions["asia"], world.regions["europe"]
+    name = f"c{uuid.uuid4().hex[:10]}"
+    async with Client(europe.url) as client:
+        await client.create(name, dimension=2, durability="region")
+        (result,) = await client.put(name, [{"id": "a", "vector": [1, 0]}])
+        assert result["position"]["origin"] == "europe"
+    async with Client(asia.url) as client:
+        await eventually(lambda: _described(client, name))
+    path = f"{asia.url}/v1/collections/{name}/items:upsert"
+    body = {"items": [{"id": "b", "vector": [1, 0], "event_id": f"e-{name}"}]}
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with session.post(path, json=body) as answer:
+                assert answer.status == 503
+                error = (await answer.json())["error"]
+                assert error["code"] == "unavailable"
+                assert "No other region has a copy" in error["message"]
+    assert set(await stored(asia, name)) >= {"b"}
+
+
 async def test_the_replica_of_a_lost_hub_goes_on_with_its_log(world):
     asia, europe, paris = (world.regions[n] for n in ("asia", "europe", "paris"))
     kept, risked = (f"{w}{uuid.uuid4().hex[:10]}" for w in ("kept", "risked"))
