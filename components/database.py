@@ -19,6 +19,9 @@ POOLER_PORT = 6432
 CPU_PER_POOLER = 4
 """vCPU for each pooler of a server; each keeps pools of its own."""
 
+WITH_SERVER = "ABANDON"
+"""A server that is replaced takes its databases and users along. Google refuses to
+delete a database that has sessions, or one of a server that is lost."""
 OWNER_ROLE = "cloudsqlsuperuser"
 """Owns every database of Cloud SQL; since PostgreSQL 15 nobody else creates tables."""
 
@@ -190,6 +193,7 @@ class Database(Component):
                 f"{self.stem}-database",
                 name=args.database,
                 instance=server.name,
+                deletion_policy=WITH_SERVER,
                 opts=self.child(deleted_with=server),
             )
         ]
@@ -201,6 +205,7 @@ class Database(Component):
                 type="CLOUD_IAM_SERVICE_ACCOUNT",
                 # The owner makes the tables and grants the others what they need.
                 database_roles=[OWNER_ROLE] if key == args.owner else None,
+                deletion_policy=WITH_SERVER,
                 opts=self.child(deleted_with=server),
             )
             for key, email in args.users.items()

@@ -85,7 +85,7 @@ class Status:
             "city": place.city,
             "latitude": place.latitude,
             "longitude": place.longitude,
-            "role": "hub" if env.get("MERIDIAN_HUB") == name else "regional",
+            "role": "hub" if _holds_primary(env) else "regional",
             "hub": env.get("MERIDIAN_HUB"),
             "ready": bool(ready) and sample.ready,
             "instances": len(ready),
@@ -172,3 +172,8 @@ class Status:
                 if pool:
                     key = (region_of(row.path), row.path.rsplit("/", 1)[-1])
                     pool.load(active.get(key, 0.0))
+
+
+def _holds_primary(env: Json) -> bool:
+    """A region's own server is its primary there, and nowhere else."""
+    return env.get("DATABASE_PRIMARY") == env.get("DATABASE_LOCAL")

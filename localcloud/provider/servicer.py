@@ -182,7 +182,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         try:
             if isinstance(kind, IamMemberType):
                 await cloud.unbind(kind, inputs, self._project)
-            else:
+            elif inputs.get("deletionPolicy") != "ABANDON":
                 await cloud.delete(kind, f"{kind.version}{request.id}")
         except CloudError as error:
             await context.abort(grpc.StatusCode.INTERNAL, str(error))
