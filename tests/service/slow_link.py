@@ -27,9 +27,10 @@ class SlowLink:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(
-            self._pass(reader, back, 0.0), self._pass(there, writer, self._delay)
-        )
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(
+                self._pass(reader, back, 0.0), self._pass(there, writer, self._delay)
+            )
 
     async def _pass(self, reader, writer, delay: float) -> None:
         with contextlib.suppress(OSError):
