@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -30,6 +29,7 @@ from ops import engine
 from ops.errors import CommandError
 from ops.paths import ROOT
 from ops.stack import Stack
+from stacks.importing import importing
 from topology import slices
 
 Json = dict[str, Any]
@@ -76,15 +76,15 @@ def warm() -> None:
     from localcloud.google import bodies
     from localcloud.types import registry
 
-    bodies.preload()
-    for name in WARMED:
-        importlib.import_module(name)
-    for token in registry():
-        package, module, name = token.split(":")
-        folder = module.split("/")[0].lower()
-        getattr(importlib.import_module(f"pulumi_{package}.{folder}"), name)
-    # The collector would touch, and so copy, every page of it in every fork.
-    gc.freeze()
+    # Frozen, too: the collector would touch, and so copy, every page in every fork.
+    with importing():
+        bodies.preload()
+        for name in WARMED:
+            importlib.import_module(name)
+        for token in registry():
+            package, module, name = token.split(":")
+            folder = module.split("/")[0].lower()
+            getattr(importlib.import_module(f"pulumi_{package}.{folder}"), name)
 
 
 class Pool:

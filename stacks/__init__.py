@@ -3,6 +3,7 @@
 Layout, in reading order:
 
 catalogue/      one YAML file an environment, and the JSON schema editors use
+importing       imports of a program, without the collector
 environment     what a program stands on: catalogue, plan, provider, findings
 wiring          values that pass from layer to layer, by name
 foundation/     the layer below every region

@@ -3,16 +3,19 @@
 import sys
 from pathlib import Path
 
-import pulumi
-
 # The engine runs this folder, not the repository; installed or not, it is found.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stacks.cell import cell
-from stacks.edge import edge
-from stacks.environment import open_world
-from stacks.foundation import foundation
-from stacks.wiring import CONTRACT, Wiring
+from stacks.importing import importing
+
+with importing():
+    import pulumi
+
+    from stacks.cell import cell
+    from stacks.edge import edge
+    from stacks.environment import open_world
+    from stacks.foundation import foundation
+    from stacks.wiring import CONTRACT, Wiring
 
 world = open_world()
 wiring = Wiring()

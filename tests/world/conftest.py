@@ -9,16 +9,25 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_SECONDS = 400
 FEW = ("europe-west1", "us-central1", "europe-west3", "us-east1", "us-west1")
 """Two hubs, and regions of both."""
+LONGEST = ("kills", "apply", "diff_edits", "live_world", "live_changes", "diff")
+"""Files that begin first, so that both workers end together; the others follow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    names = [f"test_{name}.py" for name in LONGEST]
+    ranks = {name: number for number, name in enumerate(names)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 class Clone:
@@ -39,8 +48,27 @@ class Clone:
         return cls(root)
 
     @property
+    def catalogue(self) -> Path:
+        """The catalogue of this machine's world."""
+        return self.root / "stacks" / "catalogue" / "local.yaml"
+
+    def tiers(self) -> dict[str, str]:
+        """Region -> `hub` or `regional`, as the catalogue says now."""
+        regions = yaml.safe_load(self.catalogue.read_text())["regions"]
+        return {name: block["tier"] for name, block in regions.items()}
+
+    def hubs(self) -> list[str]:
+        return [name for name, tier in self.tiers().items() if tier == "hub"]
+
+    def ready(self) -> int:
+        """How many regions are ready."""
+        return sum(region["ready"] for region in self.json("status")["regions"])
+
+    @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": str(self.root)}
+        """A user's: code is compiled once and not by every command."""
+        own = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        return {**own, "PYTHONPATH": str(self.root)}
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a `meridian` command in a process group of its own."""
@@ -130,6 +158,14 @@ class Clone:
         self.run("down")
 
 
+def process_titles() -> list[str]:
+    """What every process of the machine calls itself."""
+    line = ["ps", "-eo", "args"]
+    return subprocess.run(
+        line, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+
+
 def changed(preview: dict[str, Any]) -> list[dict[str, Any]]:
     """Steps of a preview that an `up` would really take."""
     return [step for step in preview["steps"] if step["op"] not in ("same", "read")]
@@ -145,14 +181,23 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """The same with five regions, where no more are needed: seven engines do."""
-    made = Clone.make(tmp_path_factory.mktemp("few"))
-    file = made.root / "stacks" / "catalogue" / "local.yaml"
-    head, regions, tail = re.split(r"^(regions:\n)", file.read_text(), flags=re.M)
+    yield from _running(make_few(tmp_path_factory.mktemp("few")))
+
+
+def shortened(text: str, names: Sequence[str] = FEW) -> str:
+    """A catalogue with these of its regions."""
+    head, regions, tail = re.split(r"^(regions:\n)", text, flags=re.M)
     blocks = re.findall(r"^  [\w-]+:\n(?:    .*\n)+", tail, flags=re.M)
-    kept = [b for b in blocks if b.strip().partition(":")[0] in FEW]
-    assert len(kept) == len(FEW)
-    file.write_text(head + regions + "".join(kept))
-    yield from _running(made)
+    kept = [b for b in blocks if b.strip().partition(":")[0] in names]
+    assert len(kept) == len(names)
+    return head + regions + "".join(kept)
+
+
+def make_few(root: Path) -> Clone:
+    """A clone whose world has five regions; nothing runs."""
+    made = Clone.make(root)
+    made.catalogue.write_text(shortened(made.catalogue.read_text()))
+    return made
 
 
 def _running(made: Clone) -> Iterator[Clone]:
