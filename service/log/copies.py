@@ -95,7 +95,9 @@ class Copies:
                     "unavailable",
                     f"No other region has a copy of it after {PATIENCE:g} s, as its "
                     f"collection's durability `region` wants; the primary in "
-                    f"{self._settings.hub} has it: send the same event ids again.",
+                    f"{self._settings.hub} has it: send the same event ids again, here "
+                    "or in another region.",
+                    elsewhere=True,
                 )
             )
 

@@ -59,6 +59,7 @@ CHOSEN: Mapping[str, Any] = {
     "regions.*.failover": "europe-west1",
     "regions.*.replica_of": "europe-west1",
     "regions.*.project": "other-project",
+    "regions.*.database_generation": 7,
     "regions.*.traffic_share": 0.5,
     "regions.*.tier": "hub",
     "service.cpu": 6,
