@@ -14,16 +14,21 @@ from service.google import Google
 from service.log.database import GONE, connect, pool
 from service.log.migrate import migrate, wait_migrated
 from service.log.reader import Reader
+from service.log.state import State
 from service.settings import Settings
+from service.stream.mail import Mail
 from service.telemetry import Metrics, log
 from service.worker.feeder import Feeder
 from service.worker.inbox import Applier, Inbox
+from service.worker.reconcile import Reconciler
 from service.worker.relay import Relay
 
 RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
-TOMBSTONE_SECONDS = 7 * 86_400
-"""Age at which a deleted item is forgotten; a hub that is away longer is rebuilt."""
+REPAIRED_SECONDS = 86_400
+"""Time an instance has to see what came by comparison with another hub."""
+_ASK_AGAIN = 20.0
+"""Seconds after which another hub is asked again for its state."""
 _SWEPT = 1000
 """Rows of one sweep."""
 
@@ -41,14 +46,21 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     apply = Applier(database).apply if settings.is_hub else None
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
+    reconciler = None
     if settings.is_hub:
+        state = State(database, settings.hub, settings.hubs)
+        mail = Mail(settings, google, again=_ASK_AGAIN)
+        links = (inbox.stuck, inbox.skipped)
+        reconciler = Reconciler(
+            state, mail.ask, metrics, settings.digest_seconds, *links
+        )
         relay = Relay(settings, google, reader, feeder, metrics)
         work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
-        work += [_drop_old_ranges(database), _sweep(database)]
+        work += [_drop_old_ranges(database), _sweep(database, state), reconciler.run()]
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(w) for w in work]
-        server = _server(settings, metrics, inbox)
+        server = _server(settings, metrics, inbox, reconciler)
         if server is not None:
             tasks.append(group.create_task(server._serve([sock] if sock else None)))
         await _until_signal()
@@ -88,12 +100,12 @@ async def _wait_for_schema(
             await asyncio.sleep(0.5)
 
 
-async def _sweep(database: asyncpg.Pool) -> None:
+async def _sweep(database: asyncpg.Pool, state: State) -> None:
     """Removes rows of dropped collections, old tombstones and forgotten streams."""
     while True:
-        before = int((time.time() - TOMBSTONE_SECONDS) * 1000) * 1024
         gone = 0
         try:
+            before = await state.floor()
             gone = await database.fetchval(
                 "SELECT sweep_items($1, $2)", before, _SWEPT, timeout=60
             )
@@ -110,12 +122,17 @@ async def _drop_old_ranges(database: asyncpg.Pool) -> None:
         try:
             await database.execute("SELECT drop_ranges($1)", before, timeout=60)
             await database.execute("SELECT drop_hours($1)", before, timeout=60)
+            before = int((time.time() - REPAIRED_SECONDS) * 1000)
+            await database.execute("SELECT sweep_repaired($1)", before, timeout=60)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "old ranges stay", error=str(error))
 
 
 def _server(
-    settings: Settings, metrics: Metrics, inbox: Inbox
+    settings: Settings,
+    metrics: Metrics,
+    inbox: Inbox,
+    reconciler: Reconciler | None,
 ) -> uvicorn.Server | None:
     """Metrics and liveness where the platform gives a port."""
     if settings.port is None:
@@ -125,6 +142,8 @@ def _server(
         if scope["type"] != "http":
             return
         inbox.export()
+        if reconciler is not None:
+            reconciler.export()
         if scope["path"] == "/metrics":
             status, body = 200, metrics.text()
         elif scope["path"].startswith("/health/"):

@@ -193,7 +193,7 @@ class Relay:
 
     async def _repair(self, request: dict[str, Any]) -> None:
         if "ask" in request:
-            await self._asked.answer(request["ask"])
+            await self._asked.take(request["ask"])
         else:
             await self._again(request)
 
