@@ -253,6 +253,7 @@ class Region:
             "MERIDIAN_GOOGLE_API": f"http://127.0.0.1:{self.world.broker_port}",
             "HOST": "127.0.0.1",
             "PATH": os.environ["PATH"],
+            **self.world.environment,
         }
 
     def start_instance(self) -> None:
@@ -301,7 +302,9 @@ class World:
         cluster: Path,
         regions: dict[str, str],
         limits: dict[str, int],
+        **environment: str,
     ) -> None:
+        self.environment = environment
         self.folder, self.template, self.cluster = folder, template, cluster
         self.limits = limits
         self.hubs = sorted(set(regions.values()))
