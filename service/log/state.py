@@ -13,8 +13,8 @@ import asyncpg
 
 from service.log.change import Position
 
-BUCKETS = 1024
-"""Buckets of item keys, by their hash (`bucket_of`)."""
+MOST_BUCKETS = 256
+"""Coarse buckets whose fine ones are compared at once: 16,384 sums, 500 KiB."""
 MOST_KEYS = 2000
 """Keys of one answer, and of one question for their rows."""
 MOST_COLLECTIONS = 1000
@@ -25,7 +25,10 @@ TOMBSTONE_SECONDS = 7 * 86_400
 """Age at which a deleted item may be forgotten."""
 _PATIENCE = 120.0
 """Seconds of a statement that reads every item: 4 s a million (ADR 0017)."""
-_KEYS = "SELECT * FROM keys_after($1::integer[], $2, $3, $4, $5, $6, $7)"
+_TRIMMED = 10_000
+"""Changes removed in one statement."""
+_KEYS = "SELECT * FROM keys_after($1::integer[], $2::integer[], $3, $4, $5, $6, $7, $8)"
+_MOVES = "($1, $2::smallint[], $3::integer[], $4::bigint[]"
 _ROWS = "SELECT * FROM rows_of($1::text[], $2::text[], $3::text[], $4)"
 _CREATED = (
     "SELECT 'created' AS kind, tenant, name, at, origin, lane, definition "
@@ -86,6 +89,7 @@ class State:
         answers = {
             "state.digest": self._digest,
             "state.collections": self._collections,
+            "state.within": self._within,
             "state.keys": self._keys,
             "state.rows": self._rows,
         }
@@ -115,6 +119,10 @@ class State:
             }
         ]
 
+    async def _within(self, coarse: list[int], floor: int, until: int) -> list[Row]:
+        sums = await self.sums(Span(floor, until), coarse)
+        return [{"sums": [[bucket, *of] for bucket, of in sums.items()]}]
+
     async def _collections(self, kind: str, after: list[Any]) -> list[Row]:
         if kind == "created":
             rows = await self._pool.fetch(_CREATED, *after, MOST_COLLECTIONS)
@@ -123,9 +131,14 @@ class State:
         return [dict(row) for row in rows]
 
     async def _keys(
-        self, buckets: list[int], floor: int, until: int, after: list[str]
+        self,
+        coarse: list[int],
+        fine: list[int],
+        floor: int,
+        until: int,
+        after: list[str],
     ) -> list[Row]:
-        given = (buckets, floor, until, *after, MOST_KEYS)
+        given = (coarse, fine, floor, until, *after, MOST_KEYS)
         rows = await self._pool.fetch(_KEYS, *given, timeout=_PATIENCE)
         return [dict(row) for row in rows]
 
@@ -148,11 +161,14 @@ class State:
         )
         return old if confirmed is None else min(old, int(confirmed))
 
-    async def sums(self, span: Span) -> Sums:
-        """The items in sums."""
-        rows = await self._pool.fetch(
-            "SELECT * FROM digest_items($1, $2)", *span, timeout=_PATIENCE
-        )
+    async def sums(self, span: Span, coarse: list[int] | None = None) -> Sums:
+        """The items in sums of coarse buckets, or of the fine ones within some."""
+        if coarse is None:
+            query, given = "SELECT * FROM digest_items($1, $2)", (*span,)
+        else:
+            query = "SELECT * FROM digest_within($3::integer[], $1, $2)"
+            given = (*span, coarse)
+        rows = await self._pool.fetch(query, *given, timeout=_PATIENCE)
         return {row["bucket"]: (row["rows"], row["hash"]) for row in rows}
 
     async def collection_sums(self, until: int) -> dict[str, list[int]]:
@@ -212,25 +228,26 @@ class State:
 
     async def skip_lost(self, origin: str, lanes: dict[int, Position]) -> list[int]:
         """Moves lanes of another hub on to positions; returns those that moved."""
-        return await self._move("skip_lost", origin, lanes)
+        given = (origin, *_columns(lanes))
+        trim = f"SELECT trim_log{_MOVES}, $5)"
+        # By itself this takes from nobody what he could still have: a client that comes
+        # back meanwhile is told of the gap already.
+        while await self._pool.fetchval(trim, *given, _TRIMMED, timeout=_PATIENCE):
+            pass
+        rows = await self._pool.fetch(f"SELECT lane FROM skip_lost{_MOVES})", *given)
+        return [row["lane"] for row in rows]
 
     async def begin_epochs(self, applied: dict[int, Position]) -> list[int]:
         """Begins epochs above positions of this hub's own lanes where it stands below
         them: its log was lost. Returns those lanes."""
-        return await self._move("begin_epochs", self.hub, applied)
-
-    async def _move(
-        self, function: str, origin: str, lanes: dict[int, Position]
-    ) -> list[int]:
-        rows = await self._pool.fetch(
-            f"SELECT lane FROM {function}($1, $2::smallint[], $3::integer[], "
-            "$4::bigint[])",
-            origin,
-            list(lanes),
-            [p.epoch for p in lanes.values()],
-            [p.seq for p in lanes.values()],
-        )
+        given = (self.hub, *_columns(applied))
+        rows = await self._pool.fetch(f"SELECT lane FROM begin_epochs{_MOVES})", *given)
         return [row["lane"] for row in rows]
+
+
+def _columns(lanes: dict[int, Position]) -> tuple[list[int], list[int], list[int]]:
+    epochs = [position.epoch for position in lanes.values()]
+    return list(lanes), epochs, [position.seq for position in lanes.values()]
 
 
 def _text(vector: bytes | None) -> str | None:

@@ -12,6 +12,8 @@ from service.stream.lane import Collection, Lane
 
 _MOST = 500
 """Repairs of one reading."""
+_READINGS = 10
+"""Readings in a row; the rest waits for the next second."""
 
 
 class Repairs:
@@ -29,7 +31,7 @@ class Repairs:
     async def take(self, lanes: Mapping[int, Lane]) -> set[Key]:
         """Puts items where they are held; returns collections made or dropped."""
         defined: set[Key] = set()
-        while self._seen is not None:
+        for _ in range(_READINGS if self._seen is not None else 0):
             held = _held(lanes)
             found = await self._reader.repaired(self._seen, held, _MOST)
             for _, key, change in found:
@@ -42,10 +44,9 @@ class Repairs:
                     collection.loading.append(change)
                 elif collection.items is not None:
                     collection.items.apply(change)
-            if found:
-                self._seen = found[-1][0]
-            if len(found) < _MOST:
+            if not found:
                 break
+            self._seen = found[-1][0]
         return defined
 
 

@@ -27,7 +27,7 @@ RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
 REPAIRED_SECONDS = 86_400
 """Time an instance has to see what came by comparison with another hub."""
-_ASK_AGAIN = 20.0
+_ASK_AGAIN = 10.0
 """Seconds after which another hub is asked again for its state."""
 _SWEPT = 1000
 """Rows of one sweep."""
@@ -46,10 +46,10 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     apply = Applier(database).apply if settings.is_hub else None
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
+    mail = Mail(settings, google, again=_ASK_AGAIN)
     reconciler = None
     if settings.is_hub:
         state = State(database, settings.hub, settings.hubs)
-        mail = Mail(settings, google, again=_ASK_AGAIN)
         links = (inbox.stuck, inbox.skipped)
         reconciler = Reconciler(
             state, mail.ask, metrics, settings.digest_seconds, *links
@@ -67,6 +67,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         for task in tasks:
             task.cancel()
     await metrics.spans.send(google)
+    await mail.close()
     await client.aclose()
     database.terminate()
     await google.close()

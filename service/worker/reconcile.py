@@ -13,10 +13,18 @@ from typing import Any
 
 import asyncpg
 
-from service.google import UNREACHABLE
 from service.log.change import Position
-from service.log.database import GONE
-from service.log.state import Key, Row, Span, State, hybrid
+from service.log.state import (
+    MOST_BUCKETS,
+    MOST_KEYS,
+    Key,
+    Row,
+    Span,
+    State,
+    Sums,
+    hybrid,
+)
+from service.stream.mail import GONE
 from service.telemetry import Metrics, log
 
 Ask = Callable[[str, str, list[Any], float], Awaitable[list[Row]]]
@@ -28,7 +36,7 @@ _SETTLED = 0.1
 """Share of the interval that a change may be on its way before it is missed."""
 _DEMANDED = 0.1
 """Share of the interval between two rounds with a hub that something asks for."""
-AWAY = (*GONE, *UNREACHABLE, asyncpg.PostgresError)
+AWAY = (*GONE, asyncpg.InterfaceError, asyncpg.PostgresError)
 
 
 class Reconciler:
@@ -114,8 +122,11 @@ class Reconciler:
         await self._begin_epochs(hub, found["applied"])
         rows = await self._collections(hub, found["collections"], until)
         span = Span(found["floor"], until)
-        buckets = await self._differing(found["sums"], span)
-        rows += await self._items(hub, buckets, span) if buckets else 0
+        mine = await self._state.sums(span)
+        buckets = _differing(found["sums"], mine)
+        # Where this hub has nothing there is nothing to compare.
+        rows += await self._items(hub, [b for b in buckets if b not in mine], [], span)
+        rows += await self._within(hub, [b for b in buckets if b in mine], span)
         await self._state.finish(hub, until)
         self._compared[hub] = until
         self._metrics.digest_buckets.labels(hub).inc(len(buckets))
@@ -149,20 +160,33 @@ class Reconciler:
                 after = [last["tenant"], last["name"], last["at"], last["origin"]]
         return taken
 
-    async def _differing(self, sums: list[list[int]], span: Span) -> list[int]:
-        """Buckets where the other hub has rows and the sums are not the same."""
-        mine = await self._state.sums(span)
-        return [b for b, count, hash_ in sums if mine.get(b) != (count, hash_)]
+    async def _within(self, hub: str, coarse: list[int], span: Span) -> int:
+        """Coarse buckets that differ: keys are fetched of the fine ones that do.
 
-    async def _items(self, hub: str, buckets: list[int], span: Span) -> int:
+        An item that is written over between the two hubs' readings makes a bucket
+        differ for nothing: it must be a small one.
+        """
+        taken = 0
+        for start in range(0, len(coarse), MOST_BUCKETS):
+            part = coarse[start : start + MOST_BUCKETS]
+            asked = [part, *span]
+            (found,) = await self._ask(hub, "state.within", asked, _PATIENCE)
+            mine = await self._state.sums(span, part)
+            taken += await self._items(hub, [], _differing(found["sums"], mine), span)
+        return taken
+
+    async def _items(
+        self, hub: str, coarse: list[int], fine: list[int], span: Span
+    ) -> int:
+        """Fetches what is missing or older in buckets; returns how many rows."""
         taken = 0
         after = ["", "", ""]
-        while True:
-            asked = [buckets, *span, after]
+        while coarse or fine:
+            asked = [coarse, fine, *span, after]
             answer = await self._ask(hub, "state.keys", asked, _PATIENCE)
             keys = [Key(*(row[name] for name in Key._fields)) for row in answer]
             if not keys:
-                return taken
+                break
             wanted = await self._state.wanted(keys)
             while wanted:
                 rows, wanted = await self._rows(hub, wanted)
@@ -170,6 +194,9 @@ class Reconciler:
                     merge = self._state.merge_items
                     taken += await self._merged(hub, merge, rows)
             after = [*keys[-1][:3]]
+            if len(keys) < MOST_KEYS:
+                break
+        return taken
 
     async def _rows(self, hub: str, wanted: list[Key]) -> tuple[list[Row], list[Key]]:
         """Rows of the first keys, and the keys that did not fit into the answer."""
@@ -204,6 +231,11 @@ class Reconciler:
         for hub, compared in self._compared.items():
             age = time.time() - compared / 1024 / 1000
             self._metrics.digest_age.labels(hub).set(age)
+
+
+def _differing(theirs: list[list[int]], mine: Sums) -> list[int]:
+    """Buckets where the other hub has rows and the sums are not the same."""
+    return [b for b, count, hash_ in theirs if mine.get(b) != (count, hash_)]
 
 
 def _positions(rows: list[list[int]]) -> dict[int, Position]:

@@ -190,3 +190,7 @@ async def test_a_drop_that_no_log_has_any_more_ends_what_is_watched(world):
                 await asyncio.sleep(0.1)
             else:
                 raise AssertionError(region)
+        _, pending = await asyncio.wait(watched.tasks, timeout=10)
+        assert not pending
+        for task in watched.tasks:
+            assert task.exception().code == "unknown_collection"

@@ -19,11 +19,12 @@ CREATE TABLE repaired (
     made bigint NOT NULL                   -- ms
 );
 
+-- One of 65,536 fine buckets; 64 of them are a coarse one (`>> 6`).
 -- md5 and no hash of Postgres's own: hubs may run different versions of it.
 CREATE FUNCTION bucket_of(p_tenant text, p_collection text, p_id text)
 RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT ('x' || left(md5(p_tenant || '/' || p_collection || '/' || p_id), 3))
-        ::bit(12)::integer >> 2
+    SELECT ('x' || left(md5(p_tenant || '/' || p_collection || '/' || p_id), 4))
+        ::bit(16)::integer
 $$;
 
 CREATE FUNCTION hash_of(p_text text)
@@ -35,22 +36,31 @@ $$;
 -- search of one is kept in. They are swept when it suits each hub.
 CREATE VIEW counted_item AS
     SELECT i.tenant, i.collection, i.id, i.at, i.origin, i.deleted,
-        bucket_of(i.tenant, i.collection, i.id) AS bucket
+        bucket_of(i.tenant, i.collection, i.id) AS bucket,
+        hash_of(i.tenant || '/' || i.collection || '/' || i.id || '/' || i.at || '/'
+            || i.origin || '/' || i.deleted) AS hash
     FROM item i LEFT JOIN dropped d ON d.tenant = i.tenant AND d.name =
         CASE WHEN starts_with(i.collection, '~queries.')
             THEN substr(i.collection, 10) ELSE i.collection END
     WHERE i.at >= coalesce(d.at, 0);
 
--- Per bucket of item keys the number of rows and the exclusive or of their hashes, of
--- what is not newer than p_until, and of no tombstone older than p_floor. A key stands
+-- Per coarse bucket of item keys the number of rows and the exclusive or of their hashes,
+-- of what is not newer than p_until, and of no tombstone older than p_floor. A key stands
 -- once, so that two equal hashes never cancel out.
 CREATE FUNCTION digest_items(p_floor bigint, p_until bigint)
 RETURNS TABLE (bucket integer, rows bigint, hash bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT c.bucket, count(*), bit_xor(hash_of(c.tenant || '/' || c.collection || '/'
-        || c.id || '/' || c.at || '/' || c.origin || '/' || c.deleted))
-    FROM counted_item c
-    WHERE c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor) GROUP BY c.bucket;
+    SELECT c.bucket >> 6, count(*), bit_xor(c.hash) FROM counted_item c
+    WHERE c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor) GROUP BY 1;
+$$;
+
+-- The same per fine bucket within some coarse ones.
+CREATE FUNCTION digest_within(p_coarse integer[], p_floor bigint, p_until bigint)
+RETURNS TABLE (bucket integer, rows bigint, hash bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT c.bucket, count(*), bit_xor(c.hash) FROM counted_item c
+    WHERE c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor)
+        AND c.bucket >> 6 = ANY (p_coarse) GROUP BY 1;
 $$;
 
 -- The same of all creations and of all drops.
@@ -65,16 +75,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     FROM dropped d WHERE d.at <= p_until;
 $$;
 
--- Keys and versions of buckets in the order of keys, after one of them.
-CREATE FUNCTION keys_after(p_buckets integer[], p_floor bigint, p_until bigint,
-    p_tenant text, p_collection text, p_id text, p_most integer)
+-- Keys and versions of coarse and fine buckets in the order of keys, after one of them.
+CREATE FUNCTION keys_after(p_coarse integer[], p_fine integer[], p_floor bigint,
+    p_until bigint, p_tenant text, p_collection text, p_id text, p_most integer)
 RETURNS TABLE (tenant text, collection text, id text, at bigint, origin text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 SET enable_seqscan = off SET enable_sort = off AS $$
     SELECT c.tenant, c.collection, c.id, c.at, c.origin FROM counted_item c
     WHERE (c.tenant, c.collection, c.id) > (p_tenant, p_collection, p_id)
         AND c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor)
-        AND c.bucket = ANY (p_buckets)
+        AND (c.bucket >> 6 = ANY (p_coarse) OR c.bucket = ANY (p_fine))
     ORDER BY c.tenant, c.collection, c.id LIMIT p_most;
 $$;
 
@@ -190,29 +200,39 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS 
         confirmed = greatest(old.confirmed, excluded.confirmed);
 $$;
 
+-- Removes what is left here of the log of lanes that stand before a position, at most
+-- p_most changes; returns how many. Whoever stands there is then told of one gap up to
+-- where the lane will go on, and of no matches as if they were all.
+CREATE FUNCTION trim_log(p_origin text, p_lanes smallint[], p_epochs integer[],
+    p_seqs bigint[], p_most integer)
+RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH old AS (
+        SELECT c.origin, c.lane, c.epoch, c.seq
+        FROM unnest(p_lanes, p_epochs, p_seqs) AS g(lane, epoch, seq)
+        JOIN applied a ON a.origin = p_origin AND a.lane = g.lane
+            AND (a.epoch, a.seq) < (g.epoch, g.seq)
+        JOIN change c ON c.origin = p_origin AND c.lane = g.lane
+            AND (c.epoch, c.seq) <= (g.epoch, g.seq) LIMIT p_most
+    ), gone AS (
+        DELETE FROM change c USING old o WHERE c.origin = o.origin AND c.lane = o.lane
+            AND c.epoch = o.epoch AND c.seq = o.seq RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+$$;
+
 -- Moves lanes of another hub past changes whose outcome came by comparison; never
--- backwards. The log before goes with them: whoever stands there is told of one gap.
+-- backwards.
 CREATE FUNCTION skip_lost(p_origin text, p_lanes smallint[], p_epochs integer[],
     p_seqs bigint[])
 RETURNS TABLE (lane smallint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY WITH given AS (
-        SELECT g.* FROM unnest(p_lanes, p_epochs, p_seqs) AS g(lane, epoch, seq)
-        ORDER BY g.lane
-    ), moved AS (
-        INSERT INTO applied AS old SELECT p_origin, g.lane, g.epoch, g.seq FROM given g
-        ON CONFLICT (origin, lane) DO UPDATE SET
-            (epoch, seq) = (excluded.epoch, excluded.seq)
-        WHERE (old.epoch, old.seq) < (excluded.epoch, excluded.seq)
-        RETURNING old.lane, old.epoch, old.seq
-    ), gone AS (
-        DELETE FROM change c USING moved m WHERE c.origin = p_origin
-            AND c.lane = m.lane AND (c.epoch, c.seq) <= (m.epoch, m.seq)
-    )
-    SELECT m.lane FROM moved m;
-END $$;
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO applied AS old SELECT p_origin, g.lane, g.epoch, g.seq
+    FROM unnest(p_lanes, p_epochs, p_seqs) AS g(lane, epoch, seq) ORDER BY g.lane
+    ON CONFLICT (origin, lane) DO UPDATE SET
+        (epoch, seq) = (excluded.epoch, excluded.seq)
+    WHERE (old.epoch, old.seq) < (excluded.epoch, excluded.seq)
+    RETURNING old.lane;
+$$;
 
 -- A hub that lost its log (made anew, or set back) begins an epoch above all that
 -- another hub has applied of it: numbers that were used mean something else there.
