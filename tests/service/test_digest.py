@@ -299,6 +299,17 @@ def test_a_tombstone_wins_over_what_is_older_and_nothing_comes_back(postgres):
             assert [tuple(r) for r in rows] == [("again", False), ("gone", True)]
 
 
+def test_a_row_that_comes_too_late_changes_nothing(postgres):
+    @on(postgres, 1)
+    async def _(a):
+        await a.put(("x", 10, "hub1", True))
+        for late in (("x", 9, "hub1", False), ("x", 10, "hub0", False)):
+            await a.put(late)
+        row = await a.pool.fetchrow("SELECT at, origin, deleted FROM item")
+        assert tuple(row) == (10, "hub1", True)
+        assert await a.pool.fetchval("SELECT count(*) FROM repaired") == 1
+
+
 def test_a_tombstone_stays_until_every_other_hub_has_said_that_it_has_it(postgres):
     @on(postgres, 3)
     async def _(a, b, c):
