@@ -21,6 +21,10 @@ from tests.service.test_converge import LANE, Log
 from tests.service.world import Postgres
 
 HUBS = ["hub0", "hub1", "hub2"]
+TABLES = (
+    *("item", "creation", "dropped", "change", "applied", "published", "peer"),
+    *("repaired", "written"),
+)
 EVER = Span(0, 2**60)
 NOT_SETTLED = 1e-6
 """Interval of the rounds: with it the newest changes are compared too."""
@@ -56,6 +60,7 @@ async def connect(server, name):
         database=name,
         min_size=1,
         max_size=2,
+        server_settings={"synchronous_commit": "off"},
     )
 
 
@@ -162,10 +167,9 @@ class Opened:
     async def __aenter__(self):
         for name in HUBS[: self.count]:
             pool = await connect(self.server, name)
-            await pool.execute(
-                "TRUNCATE item, creation, dropped, change, applied, published, peer, "
-                "repaired, written; UPDATE head SET epoch = 1, seq = 0, clock = 0"
-            )
+            # Faster than TRUNCATE, which makes files.
+            await pool.execute("".join(f"DELETE FROM {table};" for table in TABLES))
+            await pool.execute("UPDATE head SET epoch = 1, seq = 0, clock = 0")
             self.hubs[name] = Hub(name, pool, self.hubs)
         return list(self.hubs.values())
 
@@ -179,8 +183,9 @@ rows = st.lists(
         st.sampled_from("xyz"),
         st.integers(1, 4),
         st.sampled_from(["hub0", "hub1"]),
-        st.booleans(),
-    ),
+    )
+    # What a version is, it is everywhere.
+    .map(lambda row: (*row, (row[1] + (row[2] == "hub1")) % 2 == 0)),
     max_size=4,
     unique_by=lambda row: row[0],
 )
