@@ -23,6 +23,7 @@ import asyncpg
 import orjson
 
 from benchmarks.measure import Json, noise, report, summary
+from benchmarks.wire import cpu_of
 from service.log.migrate import migrate
 from service.log.state import Span, State
 from service.telemetry import Metrics
@@ -102,7 +103,7 @@ async def opened(server: Postgres) -> dict[str, asyncpg.Pool]:
             user="meridian",
             database=name,
             min_size=1,
-            max_size=2,
+            max_size=1,
             server_settings={"jit": "off"},
         )
         async with pools[name].acquire() as connection:
@@ -117,11 +118,15 @@ async def run(server: Postgres, items: int, fetched: int) -> Json:
     for pool in (here, there):
         await pool.execute(FILL, items, timeout=600)
         await pool.execute("VACUUM ANALYZE item", timeout=600)
+    backend = await there.fetchval("SELECT pg_backend_pid()")
+    spent = cpu_of(backend)
     sums = [(await timed(pair.states["there"].sums(EVER)))[0] for _ in range(AGAIN)]
+    spent = cpu_of(backend) - spent
     answer: Json = {
         "items": items,
         "table_mb": await there.fetchval("SELECT pg_total_relation_size('item') >> 20"),
         "digest_seconds": summary(sums, 3),
+        "digest_cpu_us_an_item": round(spent / AGAIN / items * 1e6, 2),
         "equal": await pair.round(),
     }
     await here.execute("DELETE FROM item WHERE id = md5('7')")
@@ -151,7 +156,8 @@ def main() -> None:
         finally:
             server.stop()
     lines = [
-        f"{answer['items']:,} items: sums in {answer['digest_seconds']} s",
+        f"{answer['items']:,} items: sums in {answer['digest_seconds']} s, "
+        f"{answer['digest_cpu_us_an_item']} us of the server's CPU an item",
         *(f"{kind}: {answer[kind]}" for kind in ("equal", "one_lost", "all_lost")),
     ]
     report("digest", answer, lines, before)

@@ -6,7 +6,7 @@ hub asks travels as a message. Every question may be asked twice.
 
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -86,7 +86,7 @@ class State:
 
     async def answer(self, question: str, params: list[Any]) -> list[Row]:
         """Rows for another hub; raises KeyError for a question that there is not."""
-        answers = {
+        answers: dict[str, Callable[..., Awaitable[list[Row]]]] = {
             "state.digest": self._digest,
             "state.collections": self._collections,
             "state.within": self._within,
@@ -163,12 +163,11 @@ class State:
 
     async def sums(self, span: Span, coarse: list[int] | None = None) -> Sums:
         """The items in sums of coarse buckets, or of the fine ones within some."""
-        if coarse is None:
-            query, given = "SELECT * FROM digest_items($1, $2)", (*span,)
-        else:
+        query, given = "SELECT * FROM digest_items($1, $2)", []
+        if coarse is not None:
             query = "SELECT * FROM digest_within($3::integer[], $1, $2)"
-            given = (*span, coarse)
-        rows = await self._pool.fetch(query, *given, timeout=_PATIENCE)
+            given = [coarse]
+        rows = await self._pool.fetch(query, *span, *given, timeout=_PATIENCE)
         return {row["bucket"]: (row["rows"], row["hash"]) for row in rows}
 
     async def collection_sums(self, until: int) -> dict[str, list[int]]:

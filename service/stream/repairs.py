@@ -31,7 +31,9 @@ class Repairs:
     async def take(self, lanes: Mapping[int, Lane]) -> set[Key]:
         """Puts items where they are held; returns collections made or dropped."""
         defined: set[Key] = set()
-        for _ in range(_READINGS if self._seen is not None else 0):
+        for _ in range(_READINGS):
+            if self._seen is None:
+                break
             held = _held(lanes)
             found = await self._reader.repaired(self._seen, held, _MOST)
             for _, key, change in found:

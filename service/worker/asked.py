@@ -15,7 +15,7 @@ from service.log.streams import Row, ask
 from service.settings import Settings
 from service.telemetry import log
 
-_MOST = 4
+_MOST = 2
 """Questions about the state that are answered at once; others are asked again."""
 
 
@@ -23,12 +23,16 @@ class Asked:
     """See `service.stream.mail`, which is the other end."""
 
     def __init__(
-        self, settings: Settings, google: Google, database: asyncpg.Pool
+        self,
+        settings: Settings,
+        google: Google,
+        database: asyncpg.Pool,
+        state: State,
     ) -> None:
         self._settings = settings
         self._google = google
         self._database = database
-        self._state = State(database, settings.hub, settings.hubs)
+        self._state = state
         self._answering: dict[str, asyncio.Task[None]] = {}
 
     async def take(self, asked: dict[str, Any]) -> None:

@@ -27,6 +27,8 @@ RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
 REPAIRED_SECONDS = 86_400
 """Time an instance has to see what came by comparison with another hub."""
+_ASIDE = 3
+"""Connections for comparison: its own rounds and two questions of others."""
 _ASK_AGAIN = 10.0
 """Seconds after which another hub is asked again for its state."""
 _SWEPT = 1000
@@ -46,15 +48,17 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     apply = Applier(database).apply if settings.is_hub else None
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
+    # What reads whole tables leaves the log's connections alone.
+    aside = await pool(settings, settings.database_local, google.token, _ASIDE, 5.0)
     mail = Mail(settings, google, again=_ASK_AGAIN)
     reconciler = None
     if settings.is_hub:
-        state = State(database, settings.hub, settings.hubs)
+        state = State(aside, settings.hub, settings.hubs)
         links = (inbox.stuck, inbox.skipped)
         reconciler = Reconciler(
             state, mail.ask, metrics, settings.digest_seconds, *links
         )
-        relay = Relay(settings, google, reader, feeder, metrics)
+        relay = Relay(settings, google, reader, feeder, metrics, state)
         work += [relay.run(), relay.save(), relay.beacons(), relay.answer_repairs()]
         work += [_drop_old_ranges(database), _sweep(database, state), reconciler.run()]
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
@@ -70,6 +74,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     await mail.close()
     await client.aclose()
     database.terminate()
+    aside.terminate()
     await google.close()
     log("INFO", "worker ends", region=settings.region)
 

@@ -13,6 +13,7 @@ from service.google import UNREACHABLE, Google
 from service.log.change import LANES, START, Change, Position, encode
 from service.log.database import GONE, connect
 from service.log.reader import Reader
+from service.log.state import State
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import PRODUCER
@@ -40,13 +41,14 @@ class Relay:
         reader: Reader,
         feeder: Feeder,
         metrics: Metrics,
+        state: State,
     ) -> None:
         self._settings = settings
         self._google = google
         self._reader = reader
         self._feeder = feeder
         self._metrics = metrics
-        self._asked = Asked(settings, google, reader.pool)
+        self._asked = Asked(settings, google, reader.pool, state)
         self._marks: dict[int, Position] = {}
         self._saved: dict[int, Position] = {}
         self._bell = asyncio.Event()
