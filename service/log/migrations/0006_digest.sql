@@ -46,10 +46,11 @@ CREATE VIEW counted_item AS
 
 -- Per coarse bucket of item keys the number of rows and the exclusive or of their hashes,
 -- of what is not newer than p_until, and of no tombstone older than p_floor. A key stands
--- once, so that two equal hashes never cancel out.
+-- once, so that two equal hashes never cancel out. It takes one core: writes go on.
 CREATE FUNCTION digest_items(p_floor bigint, p_until bigint)
 RETURNS TABLE (bucket integer, rows bigint, hash bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+SET max_parallel_workers_per_gather = 0 AS $$
     SELECT c.bucket >> 6, count(*), bit_xor(c.hash) FROM counted_item c
     WHERE c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor) GROUP BY 1;
 $$;
@@ -57,7 +58,8 @@ $$;
 -- The same per fine bucket within some coarse ones.
 CREATE FUNCTION digest_within(p_coarse integer[], p_floor bigint, p_until bigint)
 RETURNS TABLE (bucket integer, rows bigint, hash bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+SET max_parallel_workers_per_gather = 0 AS $$
     SELECT c.bucket, count(*), bit_xor(c.hash) FROM counted_item c
     WHERE c.at <= p_until AND (NOT c.deleted OR c.at >= p_floor)
         AND c.bucket >> 6 = ANY (p_coarse) GROUP BY 1;
