@@ -63,6 +63,8 @@ class Settings:
     """JSON list of OIDC issuers."""
     rates: dict[str, dict[str, Rate]]
     """By tier and group; what is not named is not limited."""
+    digest_seconds: float
+    """Seconds between two comparisons of a hub's state with another hub's."""
     trace_share: float
     """Share of changes and requests whose spans are kept, 0 to 1."""
     google_api: str
@@ -123,6 +125,7 @@ class Settings:
             proxies=read_networks(environ.get("MERIDIAN_PROXIES", "")),
             issuers=environ.get("MERIDIAN_ISSUERS", ""),
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
+            digest_seconds=_seconds(environ, "MERIDIAN_DIGEST_SECONDS", 600.0),
             trace_share=_share(environ.get("MERIDIAN_TRACE_SHARE", "0")),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
             metadata_host=environ.get("GCE_METADATA_HOST", ""),
@@ -151,6 +154,18 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise SystemExit(f"MERIDIAN_TRACE_SHARE is {text!r}; allowed: 0 to 1.")
     return share
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A duration; the shortest is 0.1 s."""
+    text = environ.get(name) or str(default)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 86_400:
+        raise SystemExit(f"{name} is {text!r}; allowed: 0.1 to 86400 seconds.")
+    return seconds
 
 
 def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:

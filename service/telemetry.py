@@ -165,6 +165,7 @@ class Metrics:
         self.repairs = Counter(
             "meridian_repairs", "Holes filled.", ("source",), registry=r
         )
+        self._digests(r)
         self.recall = Gauge(
             "meridian_recall",
             "Share of the true nearest that searches find, and its 95 % interval.",
@@ -190,6 +191,32 @@ class Metrics:
         )
         self.kernel = Gauge(
             "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r
+        )
+
+    def _digests(self, r: CollectorRegistry) -> None:
+        self.digest_rounds = Counter(
+            "meridian_digest_rounds",
+            "Comparisons with another hub.",
+            ("peer", "outcome"),
+            registry=r,
+        )
+        self.digest_buckets = Counter(
+            "meridian_digest_buckets",
+            "Buckets that differed from another hub's.",
+            ("peer",),
+            registry=r,
+        )
+        self.digest_rows = Counter(
+            "meridian_digest_rows",
+            "Rows taken from another hub by comparison.",
+            ("peer",),
+            registry=r,
+        )
+        self.digest_age = Gauge(
+            "meridian_digest_age_seconds",
+            "Age of what was compared last with another hub.",
+            ("peer",),
+            registry=r,
         )
 
     def text(self) -> bytes:

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 
 from service.contract import ServiceError
-from service.log.change import START, Change, Position
+from service.log.change import START, Change, Key, Position, lane_of
 from service.log.definition import Definition
 
 _COLUMNS = (
@@ -30,6 +30,13 @@ _UNPUBLISHED = (
 )
 
 
+_REPAIRED = (
+    "SELECT r.n, r.tenant, r.collection, r.id, i.origin, i.event_id, i.deleted, "
+    "i.vector, i.metadata, i.at FROM repaired r "
+    "LEFT JOIN item i USING (tenant, collection, id) WHERE r.n > $1 "
+    "AND (r.id = '' OR i.id IS NOT NULL AND (r.tenant, r.collection) IN "
+    "(SELECT * FROM unnest($2::text[], $3::text[]))) ORDER BY r.n LIMIT $4"
+)
 _ITEM = "SELECT id, vector, metadata, at, origin FROM item "
 
 
@@ -45,6 +52,52 @@ class Reader:
         """Changes of a lane after `position`, in order."""
         rows = await self.pool.fetch(_AFTER, origin, lane, *position, most)
         return [Change(*row) for row in rows]
+
+    async def going_on(
+        self, origin: str, lane: int, position: Position, most: int
+    ) -> tuple[Position, list[Change]]:
+        """Changes after a position in order, and the position right before them.
+
+        It is later than the given one where this server's log lacks what lies between:
+        a lane grows without holes, so that never comes.
+        """
+        reached = (await self.positions(lane)).get((origin, lane), START)
+        changes = await self.after(origin, lane, position, most)
+        if not changes:
+            return max(position, reached), []
+        first = changes[0].position
+        if first.epoch > position.epoch and first.seq == 1:
+            return max(position, await self._ended(origin, lane, first.epoch)), changes
+        if first == (position.epoch, position.seq + 1):
+            return position, changes
+        return Position(first.epoch, first.seq - 1), changes
+
+    async def _ended(self, origin: str, lane: int, epoch: int) -> Position:
+        """Where the epoch before one ended, as far as this server knows."""
+        row = await self.pool.fetchrow(
+            "SELECT ended_epoch, ended_seq FROM succession "
+            "WHERE origin = $1 AND lane = $2 AND epoch = $3",
+            origin,
+            lane,
+            epoch,
+        )
+        return Position(*row) if row else START
+
+    async def last_repaired(self) -> int:
+        """Number of the newest repair, 0 when there was none."""
+        return int(await self.pool.fetchval("SELECT max(n) FROM repaired") or 0)
+
+    async def repaired(
+        self, after: int, keys: Collection[Key], most: int
+    ) -> list[tuple[int, Key, Change | None]]:
+        """Repairs after a number, in order: (n, key of the collection, change).
+
+        Of items only those of collections among `keys`; the change is None where a
+        collection was made or dropped.
+        """
+        given = ([k[0] for k in keys], [k[1] for k in keys], most)
+        rows = await self.pool.fetch(_REPAIRED, after, *given)
+        return [(r["n"], (r["tenant"], r["collection"]), _repair(r)) for r in rows]
 
     async def unpublished(
         self, origin: str, marks: Mapping[int, Position], most: int
@@ -240,6 +293,17 @@ class Reader:
         """One consistent view of the server."""
         async with self.pool.acquire() as connection:
             yield Snapshot(connection)
+
+
+def _repair(row: Any) -> Change | None:
+    """An item that no log carries, as the change that would have made it."""
+    if not row["id"]:
+        return None
+    key = (row["tenant"], row["collection"])
+    place = (row["origin"], lane_of(*key), *START, row["event_id"], *key, row["id"])
+    op = "delete" if row["deleted"] else "upsert"
+    what = (op, row["vector"], row["metadata"], row["at"])
+    return Change(*place, *what, region="", written=0, committed=0)
 
 
 class Snapshot:

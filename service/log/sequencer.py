@@ -52,6 +52,9 @@ class Sequencer:
 
     def saw_head(self, head: Position) -> None:
         """The origin says that its lane has come this far."""
+        if head.seq == 0:
+            # An epoch begins; what of it there is to fetch comes with its first change.
+            return
         self.head = max(self.head, head)
 
     def ready(self, most: int = 100) -> list[Change]:

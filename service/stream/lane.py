@@ -115,6 +115,21 @@ class Lane:
         while ready := sequencer.ready():
             self._take(origin, sequencer, ready)
 
+    def jump(self, origin: str, position: Position) -> Position:
+        """Goes on after a position, past changes that nobody has; from where."""
+        sequencer = self.sequencers[origin]
+        lost = sequencer.position
+        sequencer.advance(position)
+        # What is in memory no longer reaches up to where the lane stands.
+        self.recent[origin].clear()
+        self._moved.set()
+        return lost
+
+    @property
+    def live(self) -> list[Stream]:
+        """Streams that hear every change as it comes."""
+        return [s for c in self.collections.values() for s in c.standing.all()]
+
     def _take(self, origin: str, sequencer: Sequencer, ready: list[Change]) -> None:
         started, began = time.perf_counter(), time.time_ns()
         hits = self._match(ready)

@@ -17,8 +17,10 @@ from service.log.reader import Reader
 from service.settings import Settings
 from service.stream.items import Items
 from service.stream.lane import Collection, Lane
+from service.stream.repairs import Repairs
 from service.stream.replay import Replay
 from service.stream.standing import Listener, Stream
+from service.stream.starting import gap
 from service.telemetry import Metrics, log
 
 _PATIENCE = 0.15
@@ -55,6 +57,7 @@ class Lanes:
         self._opening = asyncio.Lock()
         self._definitions: dict[Key, tuple[float, Definition]] = {}
         self._replays: dict[tuple[int, int], Replay] = {}
+        self._repairs = Repairs(reader)
         self.window = 0.0
         """Seconds that changes wait for company before they are matched together."""
 
@@ -97,6 +100,14 @@ class Lanes:
         self.forget_definition(change.key)
         if change.op == "drop":
             self._end(change.key, change.at)
+
+    async def _look_again(self, key: Key) -> None:
+        """A creation or drop came by comparison with another hub."""
+        self.forget_definition(key)
+        if lane_of(*key) in self._lanes:
+            known = await self._reader.definition(*key)
+            at = known.at if known else await self._reader.dropped(*key)
+            self._end(key, at)
 
     def _end(self, key: Key, at: int) -> None:
         """Ends what is held of a collection that was created before `at`."""
@@ -146,6 +157,7 @@ class Lanes:
         return self._lanes[number]
 
     async def _open(self, number: int) -> None:
+        await self._repairs.begin()
         found = await self._reader.positions(number)
         positions = dict.fromkeys(self._settings.hubs, START)
         positions |= {origin: p for (origin, _), p in found.items()}
@@ -194,9 +206,13 @@ class Lanes:
             await asyncio.sleep(_PATIENCE)
             while sequencer.lag:
                 at = sequencer.position
-                changes = await self._reader.after(origin, lane.number, at, 500)
-                if sequencer.position == at and changes:
-                    lane.offer(origin, changes, at)
+                start, changes = await self._reader.going_on(
+                    origin, lane.number, at, 500
+                )
+                if sequencer.position == at and (changes or start > at):
+                    if start > at:
+                        self._jump(lane, origin, start)
+                    lane.offer(origin, changes, start)
                     self._metrics.repairs.labels("database").inc()
                 now = time.monotonic()
                 if sequencer.position > at:
@@ -210,6 +226,18 @@ class Lanes:
             log("WARNING", "repair waits", error=type(error).__name__)
         finally:
             self._healing.discard((lane.number, origin))
+
+    def _jump(self, lane: Lane, origin: str, position: Position) -> None:
+        """Goes on past what this region's hub has no changes of, only their outcome."""
+        lost = lane.jump(origin, position)
+        for stream in lane.live:
+            stream.listener.missed(stream, gap(origin, lost, position))
+        for (_, number), replay in self._replays.items():
+            for stream in replay.streams if number == lane.number else ():
+                here = stream.positions.get(origin, START)
+                if here < position:
+                    stream.positions[origin] = position
+                    stream.listener.missed(stream, gap(origin, here, position))
 
     async def _ask_origin(self, lane: int, origin: str) -> None:
         hole = self._lanes[lane].sequencers[origin].hole(time.monotonic(), 0)
@@ -249,6 +277,8 @@ class Lanes:
                 lane.offer(origin, ())
             lane.sequencers[origin].saw_head(position)
             self._watch_for_hole(lane, origin)
+        for key in await self._repairs.take(self._lanes):
+            await self._look_again(key)
         return {
             (number, origin): sequencer.lag
             for number, lane in self._lanes.items()

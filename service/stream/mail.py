@@ -19,7 +19,7 @@ from service.log.streams import Row
 from service.settings import Settings
 from service.telemetry import log
 
-_AGAIN = 1.5
+AGAIN = 1.5
 """Seconds after which a question is asked a second time."""
 _HOLE = {"lane": 0, "first": [1, 1], "last": [1, 0]}
 """A repair of nothing: what a worker of the revision before reads of a question."""
@@ -28,11 +28,14 @@ GONE = (*UNREACHABLE, *AWAY)
 
 
 class Mail:
-    """Asks other hubs for one instance."""
+    """Asks other hubs for one process; every `again` seconds until it is answered."""
 
-    def __init__(self, settings: Settings, google: Google) -> None:
+    def __init__(
+        self, settings: Settings, google: Google, *, again: float = AGAIN
+    ) -> None:
         self._settings = settings
         self._google = google
+        self._again = again
         self._name = uuid.uuid4().hex
         self._waiting: dict[str, asyncio.Future[list[Row] | None]] = {}
         self._answers: Any = None
@@ -69,7 +72,7 @@ class Mail:
                 while not future.done():
                     topic = self._settings.topic_repairs
                     await self._google.publish(topic, [message])
-                    await asyncio.wait({future}, timeout=_AGAIN)
+                    await asyncio.wait({future}, timeout=self._again)
         finally:
             del self._waiting[number]
         rows = future.result()

@@ -227,7 +227,11 @@ class Session(Outbox):
         if learned:
             self.queue(self._learner.event(stream))
         for gap in gaps:
-            self.queue({"type": "gap", "stream": stream.id, **gap})
+            self.missed(stream, gap)
+
+    def missed(self, stream: Stream, gap: dict[str, Any]) -> None:
+        """Says what a stream does not hear."""
+        self.queue({"type": "gap", "stream": stream.id, **gap})
 
     async def _ack(self, stream: Stream, message: Ack) -> None:
         self._persistence.ack(stream, message)

@@ -33,6 +33,10 @@ class Listener(Protocol):
         """The stream hears nothing more: its collection is gone."""
         ...
 
+    def missed(self, stream: "Stream", gap: dict[str, Any]) -> None:
+        """The stream did not hear what the gap names, and will not."""
+        ...
+
     @property
     def has_credit(self) -> bool:
         """Whether more may be queued."""

@@ -14,6 +14,12 @@ _FLOOR_SECONDS = 1.0
 Gaps = list[dict[str, Any]]
 
 
+def gap(origin: str, here: Position, reached: Position) -> dict[str, Any]:
+    """What somebody does not hear who stands at `here` and goes on from `reached`."""
+    before = (reached.epoch, reached.seq + 1)
+    return {"origin": origin, "after": [*here], "before": [*before]}
+
+
 class Starting:
     """Positions to start from; one answer serves all streams of a resume."""
 
@@ -55,7 +61,7 @@ class Starting:
                 oldest = Position(oldest.epoch, oldest.seq + 1)
             before = Position(oldest.epoch, oldest.seq - 1)
             if here < before and before.seq > 0:
-                gaps.append({"origin": origin, "after": [*here], "before": [*oldest]})
+                gaps.append(gap(origin, here, before))
                 positions = {**positions, origin: before}
         return positions, gaps
 

@@ -1,33 +1,61 @@
-"""Answers what instances of other hubs ask of the streams that this hub keeps."""
+"""Answers what other hubs ask: instances of the streams that this hub keeps, workers
+of its state."""
 
+import asyncio
 import time
 from typing import Any
 
 import asyncpg
 import orjson
 
-from service.google import Google
+from service.google import UNREACHABLE, Google
 from service.log.database import GONE
-from service.log.streams import ask
+from service.log.state import State
+from service.log.streams import Row, ask
 from service.settings import Settings
 from service.telemetry import log
+
+_MOST = 2
+"""Questions about the state that are answered at once; others are asked again."""
 
 
 class Asked:
     """See `service.stream.mail`, which is the other end."""
 
     def __init__(
-        self, settings: Settings, google: Google, database: asyncpg.Pool
+        self,
+        settings: Settings,
+        google: Google,
+        database: asyncpg.Pool,
+        state: State,
     ) -> None:
         self._settings = settings
         self._google = google
         self._database = database
+        self._state = state
+        self._answering: dict[str, asyncio.Task[None]] = {}
 
-    async def answer(self, asked: dict[str, Any]) -> None:
-        """Publishes the rows, or none where the database is away.
+    async def take(self, asked: dict[str, Any]) -> None:
+        """Answers at once, or aside what takes longer: whoever asks asks again.
 
         Raises what publishing raises: then the question comes again.
         """
+        number = str(asked.get("id"))
+        if not str(asked.get("question")).startswith("state."):
+            await self._answer(asked)
+        elif number not in self._answering and len(self._answering) < _MOST:
+            task = asyncio.create_task(self._answer_aside(asked))
+            self._answering[number] = task
+            task.add_done_callback(lambda _: self._answering.pop(number, None))
+
+    async def _answer_aside(self, asked: dict[str, Any]) -> None:
+        try:
+            await self._answer(asked)
+        except UNREACHABLE as error:
+            log("WARNING", "an answer is lost", error=type(error).__name__)
+
+    async def _answer(self, asked: dict[str, Any]) -> None:
+        """Publishes the rows, or none where the database is away."""
         try:
             if asked["until"] < time.time():
                 return
@@ -41,8 +69,10 @@ class Asked:
         attributes = {"origin": self._settings.hub, "kind": "answer", **to}
         await self._google.publish(self._settings.topic_changes, [(data, attributes)])
 
-    async def _rows(self, question: str, params: list[Any]) -> Any:
+    async def _rows(self, question: str, params: list[Any]) -> list[Row] | None:
         try:
+            if question.startswith("state."):
+                return await self._state.answer(question, params)
             return await ask(self._database, question, params)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "question without answer", error=type(error).__name__)

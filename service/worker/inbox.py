@@ -22,6 +22,8 @@ _PATIENCE = 1.0
 """Seconds a hole stands before it is repaired."""
 _REPLICA = 2.0
 """Seconds this region's replica may take until the origin is asked."""
+_STUCK = 5.0
+"""Seconds a hub's lane may stand at a hole that its origin was asked for."""
 _BATCH = 100
 Key = tuple[str, int]
 Apply = Callable[[list[Change]], Awaitable[None]]
@@ -52,6 +54,7 @@ class Inbox:
         self._lanes: dict[Key, Sequencer] = {}
         self._pumps: dict[Key, asyncio.Task[None]] = {}
         self._asked: dict[Key, float] = {}
+        self._stuck: dict[Key, tuple[Position, float]] = {}
         self._work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -214,12 +217,17 @@ class Inbox:
         hole = sequencer.hole(now, _PATIENCE)
         if hole is None:
             self._asked.pop(key, None)
+            self._stuck.pop(key, None)
             return
+        if self._stuck.get(key, (None, now))[0] != sequencer.position:
+            self._stuck[key] = (sequencer.position, now)
         if self._apply is None:
             # The replica follows the hub by itself and mostly has them by now.
-            changes = await self._reader.after(*key, sequencer.position, 500)
-            if changes:
-                sequencer.offer(changes, sequencer.position)
+            at = sequencer.position
+            start, changes = await self._reader.going_on(*key, at, 500)
+            if changes or start > at:
+                sequencer.advance(start)
+                sequencer.offer(changes, start)
                 self._metrics.repairs.labels("database").inc()
                 self._pump(key)
                 return
@@ -235,6 +243,21 @@ class Inbox:
             self._settings.topic_repairs, [(request, {"origin": origin})]
         )
         self._metrics.repairs.labels("origin").inc()
+
+    def stuck(self, origin: str) -> set[int]:
+        """Lanes of an origin that stand at a hole which nobody fills."""
+        before = time.monotonic() - _STUCK
+        return {
+            lane
+            for (name, lane), (_, since) in self._stuck.items()
+            if name == origin and since <= before
+        }
+
+    async def skipped(self, origin: str, lanes: list[int]) -> None:
+        """Lanes that were moved on in the database go on from there."""
+        for lane in lanes:
+            await self._reposition((origin, lane))
+            self._pump((origin, lane))
 
     def export(self) -> None:
         """Writes positions and lags into the metrics."""

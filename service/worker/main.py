@@ -14,17 +14,24 @@ from service.google import Google
 from service.log.database import GONE, connect, pool
 from service.log.migrate import migrate, wait_migrated
 from service.log.reader import Reader
+from service.log.state import State
 from service.settings import Settings
+from service.stream.mail import Mail
 from service.telemetry import Metrics, log
 from service.worker.feeder import Feeder
 from service.worker.inbox import Applier, Inbox
+from service.worker.reconcile import Reconciler
 from service.worker.relay import Relay
 from service.worker.succession import Succession
 
 RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
-TOMBSTONE_SECONDS = 7 * 86_400
-"""Age at which a deleted item is forgotten; a hub that is away longer is rebuilt."""
+REPAIRED_SECONDS = 86_400
+"""Time an instance has to see what came by comparison with another hub."""
+_ASIDE = 3
+"""Connections for comparison: its own rounds and two questions of others."""
+_ASK_AGAIN = 10.0
+"""Seconds after which another hub is asked again for its state."""
 _SWEPT = 1000
 """Rows of one sweep."""
 
@@ -35,39 +42,53 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     metrics = Metrics()
     metrics.spans.begin(settings)
     database = await pool(settings, settings.database_local, google.token)
-    state = await _wait_for_schema(settings, google, database)
+    lineage = await _wait_for_schema(settings, google, database)
     reader = Reader(database)
     client = await open_redis(settings, google)
     feeder = Feeder(client, reader)
     apply = Applier(database).apply if settings.is_hub else None
     inbox = Inbox(settings, google, reader, feeder, metrics, apply)
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
+    # What reads whole tables leaves the log's connections alone.
+    aside = await pool(settings, settings.database_local, google.token, _ASIDE, 5.0)
+    mail = Mail(settings, google, again=_ASK_AGAIN)
+    reconciler = None
     if settings.is_hub:
-        relay = Relay(settings, google, reader, feeder, metrics, inbox.heads)
+        state = State(aside, settings.hub, settings.hubs)
+        links = (inbox.stuck, inbox.skipped)
+        reconciler = Reconciler(
+            state, mail.ask, metrics, settings.digest_seconds, *links
+        )
+        relay = Relay(settings, google, reader, feeder, metrics, state, inbox.heads)
         succession = Succession(settings, google, database, inbox, metrics)
-        work += [_lead(succession, state, relay)]
-        work += [_drop_old_ranges(database), _sweep(database)]
+        work += [_lead(succession, lineage, relay, reconciler)]
+        work += [_drop_old_ranges(database), _sweep(database, state)]
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(w) for w in work]
-        server = _server(settings, metrics, inbox)
+        server = _server(settings, metrics, inbox, reconciler)
         if server is not None:
             tasks.append(group.create_task(server._serve([sock] if sock else None)))
         await _until_signal()
         for task in tasks:
             task.cancel()
     await metrics.spans.send(google)
+    await mail.close()
     await client.aclose()
     database.terminate()
+    aside.terminate()
     await google.close()
     log("INFO", "worker ends", region=settings.region)
 
 
-async def _lead(succession: Succession, state: str, relay: Relay) -> None:
+async def _lead(
+    succession: Succession, lineage: str, relay: Relay, reconciler: Reconciler
+) -> None:
     """Publishes this hub's log, once it is this server's."""
-    await succession.settle(state)
+    await succession.settle(lineage)
+    leading = (relay.run, relay.save, relay.beacons, relay.answer_repairs)
     async with asyncio.TaskGroup() as group:
-        for work in (relay.run, relay.save, relay.beacons, relay.answer_repairs):
+        for work in (*leading, reconciler.run):
             group.create_task(work())
 
 
@@ -100,12 +121,12 @@ async def _wait_for_schema(
             await asyncio.sleep(0.5)
 
 
-async def _sweep(database: asyncpg.Pool) -> None:
+async def _sweep(database: asyncpg.Pool, state: State) -> None:
     """Removes rows of dropped collections, old tombstones and forgotten streams."""
     while True:
-        before = int((time.time() - TOMBSTONE_SECONDS) * 1000) * 1024
         gone = 0
         try:
+            before = await state.floor()
             gone = await database.fetchval(
                 "SELECT sweep_items($1, $2)", before, _SWEPT, timeout=60
             )
@@ -122,12 +143,17 @@ async def _drop_old_ranges(database: asyncpg.Pool) -> None:
         try:
             await database.execute("SELECT drop_ranges($1)", before, timeout=60)
             await database.execute("SELECT drop_hours($1)", before, timeout=60)
+            before = int((time.time() - REPAIRED_SECONDS) * 1000)
+            await database.execute("SELECT sweep_repaired($1)", before, timeout=60)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "old ranges stay", error=str(error))
 
 
 def _server(
-    settings: Settings, metrics: Metrics, inbox: Inbox
+    settings: Settings,
+    metrics: Metrics,
+    inbox: Inbox,
+    reconciler: Reconciler | None,
 ) -> uvicorn.Server | None:
     """Metrics and liveness where the platform gives a port."""
     if settings.port is None:
@@ -137,6 +163,8 @@ def _server(
         if scope["type"] != "http":
             return
         inbox.export()
+        if reconciler is not None:
+            reconciler.export()
         if scope["path"] == "/metrics":
             status, body = 200, metrics.text()
         elif scope["path"].startswith("/health/"):

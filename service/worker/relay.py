@@ -14,6 +14,7 @@ from service.google import UNREACHABLE, Google
 from service.log.change import LANES, START, Change, Position, encode
 from service.log.database import GONE, connect
 from service.log.reader import Reader
+from service.log.state import State
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import PRODUCER
@@ -41,6 +42,7 @@ class Relay:
         reader: Reader,
         feeder: Feeder,
         metrics: Metrics,
+        state: State,
         heads: Callable[[str], dict[int, Position]],
     ) -> None:
         self._heads = heads
@@ -49,7 +51,7 @@ class Relay:
         self._reader = reader
         self._feeder = feeder
         self._metrics = metrics
-        self._asked = Asked(settings, google, reader.pool)
+        self._asked = Asked(settings, google, reader.pool, state)
         self._marks: dict[int, Position] = {}
         self._saved: dict[int, Position] = {}
         self._bell = asyncio.Event()
@@ -197,7 +199,7 @@ class Relay:
 
     async def _repair(self, request: dict[str, Any]) -> None:
         if "ask" in request:
-            await self._asked.answer(request["ask"])
+            await self._asked.take(request["ask"])
         elif "recall" in request:
             await self._recall(request["recall"])
         else:
@@ -210,10 +212,10 @@ class Relay:
     ) -> None:
         """Publishes what this server holds of a log after `at`, to `last` or all."""
         while last is None or at < last:
-            changes = await self._reader.after(origin, lane, at, _BATCH)
+            start, changes = await self._reader.going_on(origin, lane, at, _BATCH)
             if not changes:
                 return
-            await self._publish([(at, changes)])
+            await self._publish([(start, changes)])
             at = changes[-1].position
 
     async def _recall(self, asked: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from service.log.state import State
 from service.worker.main import _sweep
 from tests.service.asking import filled, refusal, until, watching
 from tests.service.drivers import (
@@ -239,7 +240,7 @@ async def test_when_the_lease_ends_it_is_forgotten(party, world):
     address = {"host": "127.0.0.1", "port": world.regions["europe"].postgres.port}
     named = {"user": "meridian", "database": "postgres"}
     async with asyncpg.create_pool(**address, **named, min_size=0) as pool:
-        sweeping = asyncio.create_task(_sweep(pool))
+        sweeping = asyncio.create_task(_sweep(pool, State(pool, "europe", [])))
         await until(lambda: row(world, made["id"]), lambda found: found is None)
         sweeping.cancel()
 

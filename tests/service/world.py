@@ -255,6 +255,7 @@ class Region:
             "MERIDIAN_GOOGLE_API": f"http://127.0.0.1:{self.world.broker_port}",
             "HOST": "127.0.0.1",
             "PATH": os.environ["PATH"],
+            **self.world.environment,
         }
 
     def start_instance(self) -> None:
@@ -303,7 +304,9 @@ class World:
         cluster: Path,
         regions: dict[str, str],
         limits: dict[str, int],
+        **environment: str,
     ) -> None:
+        self.environment = environment
         self.folder, self.template, self.cluster = folder, template, cluster
         self.limits = limits
         self.hubs = sorted(set(regions.values()))
