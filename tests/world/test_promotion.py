@@ -70,8 +70,12 @@ def test_a_replica_leads_the_log_of_a_lost_hub(few: Clone) -> None:
 def test_the_lost_server_comes_back_fenced_and_then_as_a_replica(few: Clone) -> None:
     few.wait(lambda: said(few, LOST, "another server leads this log"), 90)
     few.run("apply", *BAKE)
+    there = regions(few)[LOST]
+    assert (there["role"], there["served_by"]) == ("regional", NEW)
+    text = few.catalogue.read_text()
+    few.catalogue.write_text(text.replace("serving: false", "serving: true"))
+    few.run("apply", *BAKE)
     few.wait(lambda: few.ready() == len(regions(few)))
-    assert regions(few)[LOST]["role"] == "regional"
     few.wait(lambda: found(few, LOST) == {"before", "after"})
     assert put(few, LOST, "again")["epoch"] == 2
     assert changed(few.json("preview")) == []
