@@ -39,7 +39,12 @@ FULL = {
     ],
     "local cloud": [*PYTEST, "tests/localcloud"],
     "page": [*PYTEST, "tests/page"],
-    "service": [*PYTEST, "--durations=5", "tests/service"],
+    "service": [
+        *PYTEST,
+        *("-n", "2", "--dist", "loadfile"),
+        "--durations=5",
+        "tests/service",
+    ],
     "policy pack": [*PYTEST, "tests/policy_engine"],
     # Two at a time: an `up` waits for a third of its time. In the order of
     # `tests/world/conftest.py`; without the option, files of many tests go first.

@@ -20,7 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 LONGEST_SECONDS = 400
 FEW = ("europe-west1", "us-central1", "europe-west3", "us-east1", "us-west1")
 """Two hubs, and regions of both."""
-LONGEST = ("kills", "apply", "diff_edits", "live_world", "live_changes", "diff")
+LONGEST = (
+    *("kills", "apply", "diff", "diff_edits", "live_changes", "live_world", "locks"),
+    *("state", "interrupted", "promotion"),
+)
 """Files that begin first, so that both workers end together; the others follow."""
 
 
