@@ -1,7 +1,6 @@
 """Group commit: a batch is what queued while the previous commit ran."""
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ import asyncpg
 from service.contract import ServiceError
 from service.log.change import TENANT, Position, lane_of
 from service.log.copies import Copies
-from service.log.database import GONE, TokenSource, connect
+from service.log.database import GONE, Single, TokenSource, connect
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import Place, current
@@ -121,9 +120,9 @@ class Committer:
         self._queue: deque[Pending] = deque()
         self._wake = asyncio.Event()
         self._connection: asyncpg.Connection | None = None
-        self._bell: asyncpg.Connection | None = None
+        self._beside = Single(settings, token)
         self._ring = asyncio.Event()
-        self._copies = Copies(settings, token, metrics)
+        self._copies = Copies(settings, self._beside, metrics)
         self.healthy = True
         """Whether the last batch reached the primary."""
 
@@ -307,14 +306,7 @@ class Committer:
             await self._ring.wait()
             self._ring.clear()
             try:
-                if self._bell is None or self._bell.is_closed():
-                    self._bell = await connect(
-                        self._settings, self._settings.database_primary, self._token
-                    )
-                await self._bell.execute("NOTIFY meridian_changes", timeout=2)
-            except (*GONE, asyncpg.PostgresError):
+                await self._beside.fetchrow("NOTIFY meridian_changes", seconds=2)
+            except (*GONE, asyncpg.PostgresError) as error:
                 # The relay polls too; the next commit rings again.
-                if self._bell is not None:
-                    with contextlib.suppress(Exception):
-                        self._bell.terminate()
-                self._bell = None
+                log("INFO", "bell not rung", reason=type(error).__name__)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from service.contract import ServiceError
-from service.log.database import GONE, TokenSource, connect
+from service.log.database import GONE, Single
 from service.settings import Settings
 from service.telemetry import Metrics, log
 
@@ -23,6 +23,7 @@ PATIENCE = 5.0
 _PAUSE = 0.001
 """Seconds between two looks while something waits."""
 _AWAY_PAUSE = 0.2
+_COPIED = "SELECT here - '0/0'::pg_lsn, copied - '0/0'::pg_lsn FROM copied()"
 
 
 @dataclass(slots=True)
@@ -36,15 +37,12 @@ class _Held:
 class Copies:
     """Acknowledgements of one instance that wait for a standby of its hub."""
 
-    def __init__(
-        self, settings: Settings, token: TokenSource, metrics: Metrics
-    ) -> None:
+    def __init__(self, settings: Settings, primary: Single, metrics: Metrics) -> None:
         self._settings = settings
-        self._token = token
+        self._primary = primary
         self._metrics = metrics
         self._held: deque[_Held] = deque()
         self._wake = asyncio.Event()
-        self._connection: asyncpg.Connection | None = None
 
     def hold(self, release: Callable[[ServiceError | None], None]) -> None:
         """Calls `release` once everything committed by now has a copy, or with the
@@ -62,7 +60,6 @@ class Copies:
                 try:
                     await self._look()
                 except (*GONE, asyncpg.PostgresError) as error:
-                    self._lose_connection()
                     log("WARNING", "copies unknown", reason=type(error).__name__)
                     pause = _AWAY_PAUSE
                 self._refuse_late()
@@ -70,16 +67,11 @@ class Copies:
                     await asyncio.sleep(pause)
 
     async def _look(self) -> None:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await connect(
-                self._settings, self._settings.database_primary, self._token
-            )
         # Committed before the question, so the answer's place covers them.
         asked = [held for held in self._held if not held.at]
-        here, copied = await self._connection.fetchrow(
-            "SELECT here - '0/0'::pg_lsn, copied - '0/0'::pg_lsn FROM copied()",
-            timeout=PATIENCE,
-        )
+        row = await self._primary.fetchrow(_COPIED, seconds=PATIENCE)
+        assert row is not None  # the function gives one
+        here, copied = row
         for held in asked:
             held.at = int(here)
         while self._held and copied is not None and 0 < self._held[0].at <= copied:
@@ -100,8 +92,3 @@ class Copies:
                     elsewhere=True,
                 )
             )
-
-    def _lose_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None

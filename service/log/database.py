@@ -67,3 +67,32 @@ async def pool(
         command_timeout=10,
         max_inactive_connection_lifetime=idle,
     )
+
+
+class Single:
+    """One connection to the primary for statements of some parts, one at a time.
+
+    It is made when it is used, and again after it failed. The plan counts connections
+    to a primary, so small errands share one.
+    """
+
+    def __init__(self, settings: Settings, token: TokenSource) -> None:
+        self._settings = settings
+        self._token = token
+        self._connection: asyncpg.Connection | None = None
+        self._free = asyncio.Lock()
+
+    async def fetchrow(self, query: str, *, seconds: float) -> asyncpg.Record | None:
+        """The first row; raises one of `GONE` or a PostgresError."""
+        async with self._free:
+            try:
+                if self._connection is None or self._connection.is_closed():
+                    self._connection = await connect(
+                        self._settings, self._settings.database_primary, self._token
+                    )
+                return await self._connection.fetchrow(query, timeout=seconds)
+            except BaseException:
+                if self._connection is not None:
+                    self._connection.terminate()
+                    self._connection = None
+                raise
