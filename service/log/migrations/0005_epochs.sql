@@ -111,11 +111,15 @@ END $$;
 CREATE TRIGGER current_only BEFORE UPDATE ON head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_unless_current();
 
--- Bytes of log that the farthest standby has on its disk, and how far this server is.
+-- How far this server is, and how far the farthest standby has its log on disk.
 -- Standbys are in other regions; a zone's spare server shares the disk and is none.
+-- A base backup and a logical subscriber receive the log, too, and cannot lead it.
 CREATE FUNCTION copied(OUT here pg_lsn, OUT copied pg_lsn)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT pg_current_wal_flush_lsn(), max(r.flush_lsn) FROM pg_stat_replication r
+    WHERE r.application_name <> 'pg_basebackup' AND NOT EXISTS (
+        SELECT FROM pg_replication_slots s
+        WHERE s.active_pid = r.pid AND s.slot_type = 'logical')
 $$;
 
 -- An epoch without a change yet has come as far as the one before it.
