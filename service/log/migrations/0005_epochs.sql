@@ -39,6 +39,11 @@ DECLARE
     known lineage;
 BEGIN
     LOCK TABLE head IN SHARE ROW EXCLUSIVE MODE;
+    -- A server leads one log. One that copied another's follows that from now on.
+    INSERT INTO applied SELECT h.origin, h.lane, h.epoch, h.seq FROM head h
+        WHERE h.origin <> p_origin;
+    DELETE FROM head h WHERE h.origin <> p_origin;
+    DELETE FROM lineage l WHERE l.origin <> p_origin;
     SELECT * INTO known FROM lineage l WHERE l.origin = p_origin;
     IF NOT FOUND THEN
         INSERT INTO lineage VALUES (p_origin, timeline());
