@@ -155,6 +155,11 @@ class Committer:
         except (*GONE, asyncpg.PostgresError):
             return
 
+    def close(self) -> None:
+        """Ends the connections."""
+        self._lose_connection()
+        self._beside.close()
+
     async def drain(self) -> None:
         """Returns once the queue is empty."""
         while self._queue:

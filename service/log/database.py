@@ -92,7 +92,11 @@ class Single:
                     )
                 return await self._connection.fetchrow(query, timeout=seconds)
             except BaseException:
-                if self._connection is not None:
-                    self._connection.terminate()
-                    self._connection = None
+                self.close()
                 raise
+
+    def close(self) -> None:
+        """Ends the connection; the next statement makes another."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None

@@ -80,6 +80,7 @@ class Instance:
         self.threads.close()
         await self.access.close()
         await self.keeper.homes.close()
+        self.committer.close()
         self.reader.pool.terminate()
         self.primary_reader.pool.terminate()
         await self.metrics.spans.send(self.google)

@@ -108,9 +108,7 @@ async def hub(server: Postgres, origin: str):
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
-        committer._lose_connection()
-        if committer._bell is not None:
-            committer._bell.terminate()
+        committer.close()
         pool.terminate()
 
 
