@@ -103,7 +103,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return Stage(tmp_path_factory.mktemp("stage"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @settings(
     max_examples=EDITS,
     deadline=None,
