@@ -81,10 +81,14 @@ class Inbox:
         self._leads = True
         for key in [k for k in self._lanes if k[0] == self._own]:
             del self._lanes[key]
+            if key in self._pumps:
+                self._pumps.pop(key).cancel()
 
-    def positions(self, origin: str) -> dict[int, Position]:
-        """How far an origin's lanes are applied here."""
-        return {n: s.position for (o, n), s in self._lanes.items() if o == origin}
+    def applied(self, origin: str, positions: dict[int, Position]) -> None:
+        """This server has an origin's lanes so far, whichever worker applied them."""
+        for lane, position in positions.items():
+            self._lane((origin, lane)).advance(position)
+            self._pump((origin, lane))
 
     def heads(self, origin: str) -> dict[int, Position]:
         """How far an origin's lanes are known to have come."""

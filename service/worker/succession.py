@@ -22,6 +22,8 @@ RECALL_SECONDS = 20.0
 """How long peers have to publish again what they hold; without writes meanwhile."""
 _AGAIN = 2.0
 """Seconds until a peer that has not answered is asked again."""
+_LOOK = 0.1
+"""Seconds between two looks at what has arrived."""
 _FAILURES = (*GONE, *UNREACHABLE, asyncpg.PostgresError)
 Lanes = dict[int, Position]
 
@@ -52,32 +54,54 @@ class Succession:
         while state == "fenced":
             log("ERROR", "fenced: another server leads this log", **self._name())
             await asyncio.sleep(30)
-        if state == "succeeds":
-            await self._recall()
+        if state == "succeeds" and await self._recall():
             await self._begin()
         self._inbox.lead()
 
     def _name(self) -> dict[str, str]:
         return {"origin": self._settings.hub, "region": self._settings.region}
 
-    async def _recall(self) -> None:
-        """Waits until everything that peers hold is here, or their time is over."""
+    async def _recall(self) -> bool:
+        """Waits until everything that peers hold is here, or their time is over.
+
+        False: another worker has begun the epoch. Several share a subscription, so each
+        hears of some messages only, and the database has what all of them applied.
+        """
         log("WARNING", "succeeds: asks peers for what they hold", **self._name())
+        self._had = here = await self._here()
         until = time.monotonic() + RECALL_SECONDS
         asked = 0.0
-        while (missing := self._missing()) and time.monotonic() < until:
-            started = bool(self._inbox.positions(self._settings.hub))
-            if started and time.monotonic() - asked >= _AGAIN:
-                asked = time.monotonic()
-                await self._ask(missing)
-            await asyncio.sleep(0.05)
-        if missing:
-            log("ERROR", "peers not heard", peers=sorted(missing), **self._name())
+        while here and (missing := self._missing(here)):
+            now = time.monotonic()
+            if now >= until:
+                log("ERROR", "peers not heard", peers=sorted(missing), **self._name())
+                break
+            if now - asked >= _AGAIN:
+                asked = now
+                await self._ask(missing, here)
+            await asyncio.sleep(_LOOK)
+            here = await self._here()
+        return bool(here)
 
-    def _missing(self) -> set[str]:
+    async def _here(self) -> Lanes:
+        """How far this server has its own log; nothing once an epoch was begun."""
+        while True:
+            try:
+                rows = await self._database.fetch(
+                    "SELECT lane, epoch, seq FROM applied WHERE origin = $1",
+                    self._settings.hub,
+                )
+                break
+            except _FAILURES as error:
+                log("WARNING", "database away", error=type(error).__name__)
+                await asyncio.sleep(0.5)
+        here = {lane: Position(epoch, seq) for lane, epoch, seq in rows}
+        self._inbox.applied(self._settings.hub, here)
+        return here
+
+    def _missing(self, here: Lanes) -> set[str]:
         """Peers that have not answered, or whose answer has not arrived whole."""
         answers = self._inbox.recalled
-        here = self._inbox.positions(self._settings.hub)
         return {
             peer
             for peer in self._peers
@@ -85,9 +109,7 @@ class Succession:
             or any(here.get(n, START) < p for n, p in answers[peer].items())
         }
 
-    async def _ask(self, peers: set[str]) -> None:
-        here = self._inbox.positions(self._settings.hub)
-        self._had = self._had or here
+    async def _ask(self, peers: set[str], here: Lanes) -> None:
         after = [(lane, *position) for lane, position in here.items()]
         asked = {**self._name(), "after": after, "until": time.time() + _AGAIN}
         data = orjson.dumps({"recall": asked})

@@ -1,5 +1,6 @@
 """One world per session: hubs `asia` and `europe`, and `paris`, a cell of europe."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.service.world import Template, World, init_postgres
+from tests.service.world import Postgres, Template, World, init_postgres
 
 LIMITS = {"max_body_bytes": 2**20, "max_batch_items": 200, "max_metadata_bytes": 1024}
 
@@ -25,6 +26,17 @@ def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster") / "data"
     init_postgres(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory, cluster):
+    """A server of a file's own."""
+    folder = tmp_path_factory.mktemp("postgres")
+    subprocess.run(["cp", "-a", str(cluster), str(folder / "data")], check=True)
+    server = Postgres(folder / "data", folder / "log")
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Who may write a log, and in which epoch: the SQL of it, on a real Postgres."""
 
-import subprocess
-
 import asyncpg
 import pytest
 import pytest_asyncio
@@ -11,22 +9,11 @@ from service.log.migrate import migrate
 from service.log.reader import Reader
 from service.worker.inbox import Applier
 from tests.service.test_log import commit
-from tests.service.world import Postgres
 
 pytestmark = pytest.mark.asyncio
 
 OTHER_TIMELINE = "UPDATE lineage SET timeline = '0000002A'"
 """As a promotion leaves it: the heads were counted on another one."""
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory, cluster):
-    folder = tmp_path_factory.mktemp("epochs")
-    subprocess.run(["cp", "-a", str(cluster), str(folder / "data")], check=True)
-    server = Postgres(folder / "data", folder / "log")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest_asyncio.fixture
@@ -101,11 +88,16 @@ async def test_what_others_hold_is_taken_before_the_epoch_begins(postgres, datab
         host="127.0.0.1", port=postgres.port, user="meridian", database="postgres"
     )
     await Applier(pool).apply(lost)
-    await pool.close()
     assert await positions(database) == {0: (1, 2)}
     await begin(database)
     again = await commit(database, ["y"])
     assert [r["repeated"] for r in again] == [True]
+    # A second worker that still fetches comes too late, and changes nothing.
+    with pytest.raises(asyncpg.PostgresError, match="is led here"):
+        await Applier(pool).apply(lost)
+    await pool.close()
+    assert await positions(database) == {0: (1, 2)}
+    assert await database.fetchval("SELECT count(*) FROM applied") == 0
 
 
 async def test_only_a_later_epoch_fences_and_then_nothing_is_written(database):

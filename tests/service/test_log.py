@@ -10,7 +10,6 @@ from service.log.change import Change
 from service.log.migrate import is_migrated, migrate
 from service.log.reader import Reader
 from service.worker.inbox import Applier
-from tests.service.world import Postgres
 
 pytestmark = pytest.mark.asyncio
 
@@ -19,18 +18,6 @@ COMMIT = (
     "$3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bytea[], "
     "$9::text[], $10::bigint[])"
 )
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory, cluster):
-    import subprocess
-
-    folder = tmp_path_factory.mktemp("log")
-    subprocess.run(["cp", "-a", str(cluster), str(folder / "data")], check=True)
-    server = Postgres(folder / "data", folder / "log")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest_asyncio.fixture

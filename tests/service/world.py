@@ -288,6 +288,12 @@ class Region:
             self.environment("worker"), self.folder / "worker.log", True
         )
 
+    def second_worker(self) -> None:
+        """One more worker, until the end of the session: they share subscriptions."""
+        log = self.folder / "worker.log"
+        ask = self.world.template.ask
+        self.others.append(ask(self.environment("worker"), log, True))
+
     def kill(self, what: str) -> None:
         pid = getattr(self, what)["pid"]
         os.kill(pid, signal.SIGKILL)
@@ -367,6 +373,7 @@ class World:
         for part in ("instance", "worker", "grpc"):
             standby.kill(part)
         standby.start_worker()
+        standby.second_worker()
         standby.start_instance()
         standby.start_grpc()
 

@@ -31,18 +31,29 @@ CREATE FUNCTION timeline() RETURNS text LANGUAGE sql VOLATILE
 
 INSERT INTO lineage SELECT DISTINCT h.origin, timeline() FROM head h;
 
+-- A log that was led here is followed like another hub's.
+CREATE FUNCTION follow(p_origin text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    led constant head[] := ARRAY(SELECT h FROM head h WHERE h.origin = p_origin);
+BEGIN
+    DELETE FROM head h WHERE h.origin = p_origin;
+    INSERT INTO applied SELECT l.origin, l.lane, l.epoch, l.seq FROM unnest(led) l;
+END $$;
+
 -- Lays the lanes of a new origin out. Afterwards `current`, `succeeds` (the log is
 -- followed like another hub's until `begin_epoch`) or `fenced`.
 CREATE FUNCTION take_lineage(p_origin text, p_lanes integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     known lineage;
+    other text;
 BEGIN
     LOCK TABLE head IN SHARE ROW EXCLUSIVE MODE;
     -- A server leads one log. One that copied another's follows that from now on.
-    INSERT INTO applied SELECT h.origin, h.lane, h.epoch, h.seq FROM head h
-        WHERE h.origin <> p_origin;
-    DELETE FROM head h WHERE h.origin <> p_origin;
+    FOR other IN SELECT DISTINCT h.origin FROM head h WHERE h.origin <> p_origin LOOP
+        PERFORM follow(other);
+    END LOOP;
     DELETE FROM lineage l WHERE l.origin <> p_origin;
     SELECT * INTO known FROM lineage l WHERE l.origin = p_origin;
     IF NOT FOUND THEN
@@ -55,9 +66,7 @@ BEGIN
     IF known.timeline = timeline() THEN
         RETURN CASE WHEN known.fenced IS NULL THEN 'current' ELSE 'fenced' END;
     END IF;
-    INSERT INTO applied SELECT h.origin, h.lane, h.epoch, h.seq FROM head h
-        WHERE h.origin = p_origin;
-    DELETE FROM head h WHERE h.origin = p_origin;
+    PERFORM follow(p_origin);
     UPDATE lineage l SET timeline = NULL, fenced = NULL WHERE l.origin = p_origin;
     RETURN 'succeeds';
 END $$;
@@ -115,6 +124,20 @@ BEGIN
 END $$;
 CREATE TRIGGER current_only BEFORE UPDATE ON head
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_unless_current();
+
+-- A log that is led here is not followed, too: of several workers that fetched the rest
+-- one was first to begin the epoch.
+CREATE FUNCTION refuse_led() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM head h WHERE h.origin = NEW.origin) THEN
+        RAISE EXCEPTION 'the log of % is led here', NEW.origin
+            USING ERRCODE = 'MD002';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER followed_only BEFORE INSERT ON applied
+    FOR EACH ROW EXECUTE FUNCTION refuse_led();
 
 -- How far this server is, and how far the farthest standby has its log on disk.
 -- Standbys are in other regions; a zone's spare server shares the disk and is none.
