@@ -76,6 +76,8 @@ async def test_the_replica_of_a_lost_hub_goes_on_with_its_log(world):
     assert len(ledger.heard) == len(set(ledger.heard))
     assert ledger.gaps == 0
     await converged(asia, paris, risked)
+    # Two workers took the log over; one began the epoch.
+    assert (paris.folder / "worker.log").read_text().count('"epoch begun"') == 1
 
     # The lost server comes back and believes to be the primary still.
     await asyncio.to_thread(europe.postgres.start)
