@@ -87,6 +87,8 @@ def _filtered() -> list[str]:
 
 def _config(seed: int, examples: int, random_only: list[str]) -> SchemathesisConfig:
     no_edges = {"phases": {"coverage": {"enabled": False}}}
+    # Nothing is drawn from answers: it would drop what others use, and vary.
+    drawn = {"extra-data-sources": {"responses": False}}
     checks = {"enabled": False} | {name: {"enabled": True} for name in CHECKS}
     checks["not_a_server_error"]["expected-statuses"] = list(PASSING)
     return SchemathesisConfig.from_dict(
@@ -98,7 +100,11 @@ def _config(seed: int, examples: int, random_only: list[str]) -> SchemathesisCon
             "suppress-health-check": ["all"],
             "generation": {"max-examples": examples, "database": "none"},
             "checks": checks,
-            "phases": {"stateful": {"enabled": False}},
+            "phases": {
+                "stateful": {"enabled": False},
+                "fuzzing": drawn,
+                "coverage": drawn,
+            },
             "operations": [
                 {"include-operation-id": name, **no_edges} for name in random_only
             ],
