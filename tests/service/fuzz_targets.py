@@ -285,7 +285,11 @@ _SEEDS: dict[str, list[bytes]] = {
     ],
     "vector": [b"\x01[1,2.5]", b"\x40" + bytes(4), b"\x81AAAAAA=="],
     "metadata": [b'{"a":{"b":null},"c":[1]}'],
-    "token": [write_token(3, {}, 1).encode(), b'[1,3,{"a":[1,2]},1]'],
+    "token": [
+        write_token(3, {}, 1).encode(),
+        b'[1,3,{"a":[1,2]},1]',
+        b'[1,3,{"a":5},"x"]',
+    ],
     "protobuf": [bytes([n]) + b"\x0a\x01c" for n in range(0, len(_REQUESTS) + 1, 5)],
     "address": [
         b"/v1/public/~" + b"a" * 12 + b".1." + b"s" * 43 + b"/collections/c/items/i"
