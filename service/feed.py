@@ -2,9 +2,9 @@
 
 An entry is a frame of changes that follow each other; its id is the position of the
 last, `<epoch>-<seq>`. Redis refuses an id that is not above its last, so feeding twice
-is harmless and needs no store; entries may overlap, and who reads drops what he has. Revisions
-before 2026-11-30 took an entry for one change: beside this one they read the rest from
-Postgres, later by `_PATIENCE` of `service.stream.lanes`.
+is harmless and needs no store; entries may overlap, and who reads drops what he has.
+Revisions before 2026-11-30 took an entry for one change: beside this one they read the
+rest from Postgres, later by `_PATIENCE` of `service.stream.lanes`.
 """
 
 import tempfile
