@@ -31,7 +31,8 @@ def test_a_stream_gets_back_exactly_the_vector_that_its_row_held(
         stream.positions = {"a": (1, 5)}  # type: ignore[dict-item]
         standing.add(stream)
     assert all(s.own_vector is None and not s.positions for s in streams)
-    assert all(
+    pairs = zip(streams, given, strict=True)
+    assert all(numpy.array_equal(s.vector, v) for s, v in pairs)
         numpy.array_equal(s.vector, v) for s, v in zip(streams, given, strict=True)
     )
     for stream in streams[::2]:
