@@ -109,6 +109,7 @@ def serve_raw(port: int, file: str) -> None:
         access_log=False,
         date_header=False,
         server_header=False,
+        timeout_keep_alive=600,  # the other sides take their turns
     )
 
 

@@ -6,7 +6,8 @@ A region alone: one Postgres (`fsync` and `synchronous_commit` on, asked), one R
 broker, worker and instance, as the service's tests have them; a whole world on one
 machine would apply every write in fifteen regions of it. Vectors of dimension 384, f32
 as base64. Batches of 1,000 on four connections, single upserts on 64. Wall time, with
-the CPU of the instance beside it, since the client shares the machine. `fdatasync` of
+the CPU of the instance and of the worker (which publishes the changes and feeds Redis)
+beside it, since the client shares the machine. `fdatasync` of
 one 8 KiB page beside the data says what the disk takes. With --replica a second region
 follows the primary, on the same machine, and durability `region` is measured beside
 `zone`.
@@ -75,17 +76,18 @@ def sync_seconds(folder: Path) -> float:
 
 
 async def measured(
-    part: Json, collection: str, count: int, size: int, connections: int
+    parts: list[Json], collection: str, count: int, size: int, connections: int
 ) -> Json:
-    """Items a second of one way of writing, by an instance."""
-    pid, port = part["pid"], part["port"]
+    """Items a second of one way of writing, by an instance with its worker."""
+    pids = [part["pid"] for part in parts]
     requests = requests_of(collection, count, size)
-    spent = cpu_of(pid)
-    seconds, times = await flood(port, requests, connections)
-    spent = cpu_of(pid) - spent
+    before = [cpu_of(pid) for pid in pids]
+    seconds, times = await flood(parts[0]["port"], requests, connections)
+    spent = [(cpu_of(p) - b) / count * 1e6 for p, b in zip(pids, before, strict=True)]
     return {
         "items_a_second": round(count / seconds),
-        "service_cpu_us_an_item": round(spent / count * 1e6, 1),
+        "service_cpu_us_an_item": round(spent[0], 1),
+        "worker_cpu_us_an_item": round(spent[1], 1),
         "request_ms": summary([t * 1000 for t in times]),
         "items": count,
     }
@@ -105,14 +107,14 @@ async def run(world: World, folder: Path, items: int, singles: int) -> Json:
     region = world.regions[REGION]
     kinds = ("zone", "region") if REPLICA in world.regions else ("zone",)
     await durable(region)
-    part = region.second_instance(MERIDIAN_TRACE_SHARE=TRACE_SHARE)
+    parts = [region.second_instance(), region.worker]
     answer: Json = {}
     for kind in kinds:
         async with Client(region.url) as client:
             await client.create(kind, dimension=DIMENSION, durability=kind)
-        await measured(part, kind, BATCH, BATCH, 1)  # warms
-        answer[f"{kind} batched"] = await measured(part, kind, items, BATCH, NARROW)
-        answer[f"{kind} single"] = await measured(part, kind, singles, 1, WIDE)
+        await measured(parts, kind, BATCH, BATCH, 1)  # warms
+        answer[f"{kind} batched"] = await measured(parts, kind, items, BATCH, NARROW)
+        answer[f"{kind} single"] = await measured(parts, kind, singles, 1, WIDE)
     return answer | {"fdatasync_ms": round(sync_seconds(folder) * 1000, 3)}
 
 
@@ -131,7 +133,8 @@ def main() -> None:
         init_postgres(folder / "cluster")
         template = Template()
         regions = {REGION: REGION} | ({REPLICA: REGION} if given.replica else {})
-        world = World(folder, template, folder / "cluster", regions, {})
+        cluster, share = folder / "cluster", {"MERIDIAN_TRACE_SHARE": TRACE_SHARE}
+        world = World(folder, template, cluster, regions, {}, **share)
         try:
             answer = asyncio.run(run(world, folder, given.items, given.singles))
         finally:
@@ -140,7 +143,8 @@ def main() -> None:
     lines = [
         f"{name}: {answer[name]['items_a_second']:,} items/s "
         f"({'met' if answer[name]['items_a_second'] >= goal else 'missed'}, goal "
-        f"{goal:,}); {answer[name]['service_cpu_us_an_item']} us of CPU an item; a "
+        f"{goal:,}); {answer[name]['service_cpu_us_an_item']} us of CPU an item, the "
+        f"worker's {answer[name]['worker_cpu_us_an_item']}; a "
         f"request {answer[name]['request_ms']}"
         for name in answer
         for way, goal in (("batched", GOAL_BATCHED), ("single", GOAL_SINGLE))

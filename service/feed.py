@@ -1,10 +1,14 @@
 """The feed: one Redis stream per origin and lane, in each region.
 
-An entry's id is the change's position, `<epoch>-<seq>`. Redis refuses an id that
-is not above its last, so feeding twice is harmless and needs no store.
+An entry is a frame of changes that follow each other; its id is the position of the
+last, `<epoch>-<seq>`. Redis refuses an id that is not above its last, so feeding twice
+is harmless and needs no store; entries may overlap, and who reads drops what he has.
+Revisions before 2026-11-30 took an entry for one change: beside this one they read the
+rest from Postgres, later by `_PATIENCE` of `service.stream.lanes`.
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis.asyncio
@@ -14,11 +18,13 @@ from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError, ResponseError
 
 from service.google import UNREACHABLE, Google
-from service.log.change import Change, Position, decode, encode
+from service.log.change import Change, Position, decode
 from service.settings import Settings
 
 LENGTH = 4096
-"""Entries kept per stream, about; older ones are read from Postgres."""
+"""Changes kept per stream, about; older ones are read from Postgres."""
+_READ = 16
+"""Entries of a read: the event loop takes their changes, some hundred, in one go."""
 AWAY = (RedisError, *UNREACHABLE)
 """What a command raises when Redis is away."""
 _NOT_ABOVE = "equal or smaller"
@@ -70,22 +76,24 @@ async def _ca_file(google: Google) -> str:
     return str(path)
 
 
-async def feed(client: redis.asyncio.Redis, changes: list[Change]) -> None:
-    """Appends changes in order; raises one of `AWAY`."""
-    pipeline = client.pipeline(transaction=False)
-    for change in changes:
-        pipeline.xadd(
-            feed_key(change.origin, change.lane),
-            {"c": encode((change,))},
-            id=f"{change.epoch}-{change.seq}",
-            maxlen=LENGTH,
+async def feed(
+    client: redis.asyncio.Redis, changes: Sequence[Change], frame: bytes
+) -> None:
+    """Appends changes of one lane, in order, and their frame; raises one of `AWAY`."""
+    last = changes[-1]
+    oldest = last.seq - LENGTH
+    try:
+        await client.xadd(
+            feed_key(last.origin, last.lane),
+            {"c": frame},
+            id=f"{last.epoch}-{last.seq}",
+            # Of an epoch that has just begun the one before it stays for a while.
+            minid=f"{last.epoch}-{oldest}" if oldest > 0 else None,
             approximate=True,
         )
-    for answer in await pipeline.execute(raise_on_error=False):
-        if isinstance(answer, ResponseError) and _NOT_ABOVE in str(answer):
-            continue
-        if isinstance(answer, Exception):
-            raise answer
+    except ResponseError as error:
+        if _NOT_ABOVE not in str(error):
+            raise
 
 
 async def last_fed(
@@ -102,14 +110,14 @@ async def read_feed(
     """(origin, changes) that came after the positions; waits `block` ms."""
     keys = {feed_key(o, lane): f"{p.epoch}-{p.seq}" for o, p in after.items()}
     origins = {key.encode(): origin for key, origin in zip(keys, after, strict=True)}
-    answer = await client.xread(keys, count=256, block=block)
+    answer = await client.xread(keys, count=_READ, block=block)
     streams = answer.items() if isinstance(answer, dict) else answer or ()
     found = []
     for key, answered in streams:
         # RESP3 wraps the entries of a stream in one more list.
         wrapped = bool(answered) and isinstance(answered[0], list)
         entries = answered[0] if wrapped else answered
-        changes = [decode(fields[b"c"])[0] for _, fields in entries]
+        changes = [c for _, fields in entries for c in decode(fields[b"c"])]
         found.append((origins[key], changes))
     return found
 

@@ -1,13 +1,13 @@
 """Google's APIs as this service uses them: token, Pub/Sub, Memorystore AUTH, traces."""
 
 import asyncio
-import base64
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import orjson
+import pybase64
 
 from service.settings import Settings
 
@@ -85,7 +85,7 @@ class Google:
         """Publishes (data, attributes) pairs; raises GoogleError or ClientError."""
         body = {
             "messages": [
-                {"data": base64.b64encode(data).decode(), "attributes": attributes}
+                {"data": pybase64.b64encode_as_string(data), "attributes": attributes}
                 for data, attributes in messages
             ]
         }
@@ -153,7 +153,7 @@ def _message(received: dict[str, Any]) -> Message:
     inner = received["message"]
     return Message(
         received["ackId"],
-        base64.b64decode(inner.get("data", "")),
+        pybase64.b64decode(inner.get("data", "")),
         inner.get("attributes", {}),
     )
 

@@ -1,10 +1,10 @@
 """Reads of stored items: one, some, all in order, how many."""
 
-import base64
 import binascii
 from typing import Any
 
 import orjson
+import pybase64
 
 from service.access.context import Context
 from service.contract import Filter, ServiceError
@@ -81,14 +81,14 @@ def _passes(filter_: Filter | None, row: Any) -> bool:
 
 
 def _cursor(item: str) -> str:
-    return base64.urlsafe_b64encode(b"1" + item.encode()).decode()
+    return pybase64.urlsafe_b64encode(b"1" + item.encode()).decode()
 
 
 def _after(cursor: str | None) -> str:
     if cursor is None:
         return ""
     try:
-        data = base64.b64decode(cursor, b"-_", validate=True)
+        data = pybase64.b64decode(cursor, b"-_", validate=True)
         if data[:1] != b"1":
             raise ValueError
         item = data[1:].decode()
@@ -106,7 +106,7 @@ def shown(row: Any) -> dict[str, Any]:
     """A row as the contract shows it."""
     return {
         "id": row["id"],
-        "vector": base64.b64encode(row["vector"]).decode(),
+        "vector": pybase64.b64encode_as_string(row["vector"]),
         "metadata": orjson.Fragment(row["metadata"]),
         "version": row["at"],
         "origin": row["origin"],

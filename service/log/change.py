@@ -8,6 +8,7 @@ import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
@@ -76,6 +77,7 @@ class Change:
         return self.tenant, self.collection
 
 
+@lru_cache(maxsize=4096)
 def lane_of(tenant: str, collection: str) -> int:
     """Lane of a collection; the same in every process and version."""
     name = f"{tenant}/{collection}".encode()

@@ -81,7 +81,7 @@ class Definition:
 
     def stored(self, vector: Floats) -> bytes:
         """The one rounding of a vector: what is kept, copied and scored is this."""
-        return vector.astype(_TYPES[self.element]).tobytes()
+        return vector.astype(_TYPES[self.element], copy=False).tobytes()
 
     def vector(self, stored: bytes) -> Floats | None:
         """Stored bytes as float32 of shape (dimension,); None of a wrong length."""

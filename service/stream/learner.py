@@ -85,7 +85,7 @@ class Learner:
             raise _bad_learned(str(error)) from None
         self._learning[stream.id] = Learning(state, stored.threshold)
         where = "message.definition.learned_vector"
-        stream.vector = parse_vector(
+        stream.own_vector = parse_vector(
             stored.learned_vector, definition.dimension, where, definition.element
         )
         if stored.learned_threshold is not None:
@@ -176,7 +176,7 @@ class Learner:
         standing = lane.collections[stream.key].standing if live else None
         if standing is not None:
             standing.remove(stream)
-        stream.vector, stream.threshold = vector, threshold
+        stream.own_vector, stream.threshold = vector, threshold
         stream.definition_version += 1
         if standing is not None:
             standing.add(stream)

@@ -50,8 +50,8 @@ class Stream:
     id: str
     key: Key
     lane: int
-    vector: Floats
-    """As it was given, in the collection's element type."""
+    own_vector: Floats | None
+    """In the collection's element type; None while its row holds it."""
     threshold: float
     definition_version: int
     listener: Listener
@@ -69,8 +69,18 @@ class Stream:
     """Delivered up to here, while it is not live."""
     slot: int | None = None
     """Its row while it is live."""
+    index: Index | None = None
+    """Where that row is."""
     kept: Kept | None = None
     """Of a persistent stream what its home knows; None: it is stored nowhere."""
+
+    @property
+    def vector(self) -> Floats:
+        """What it looks for, in the collection's element type."""
+        if self.own_vector is not None:
+            return self.own_vector
+        assert self.index is not None and self.slot is not None
+        return self.index.row(self.slot)
 
     @property
     def collection(self) -> str:
@@ -119,8 +129,12 @@ class Standing:
         return len(self._streams)
 
     def add(self, stream: Stream) -> None:
-        """From here on the stream hears every change."""
-        stream.slot = self.place(stream)
+        """From here on the stream hears every change.
+
+        Its vector is kept once, as the row; where it stands is where the lane stands.
+        """
+        stream.slot, stream.index = self.place(stream), self._index
+        stream.own_vector, stream.positions = None, {}
 
     def place(self, stream: Stream) -> int:
         """Puts a stream's row without saying that it is live."""
@@ -132,9 +146,10 @@ class Standing:
     def remove(self, stream: Stream) -> None:
         """The stream hears nothing more from here."""
         if stream.slot is not None:
+            stream.own_vector = stream.vector
             self._index.remove(stream.slot)
             del self._streams[stream.slot]
-            stream.slot = None
+            stream.slot = stream.index = None
 
     def of(self, listener: Listener) -> list[Stream]:
         """The live streams of a connection."""

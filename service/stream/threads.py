@@ -26,11 +26,11 @@ class Threads:
     async def run(self, work: Callable[[], T], patience: float) -> T:
         """Result of `work`; not begun within `patience` seconds, it never is."""
         queued = time.monotonic()
-        loop = asyncio.get_running_loop()
+        waited = -1.0
 
         def begin() -> T:
+            nonlocal waited
             waited = time.monotonic() - queued
-            loop.call_soon_threadsafe(self._waited, waited)
             if waited > patience:
                 raise ServiceError(
                     "deadline_exceeded",
@@ -38,4 +38,8 @@ class Threads:
                 )
             return work()
 
-        return await loop.run_in_executor(self._pool, begin)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, begin)
+        finally:
+            # Told here and not by the thread, which would wake the loop once more.
+            self._waited(waited if waited >= 0 else time.monotonic() - queued)

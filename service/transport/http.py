@@ -1,8 +1,8 @@
 """Requests and answers over HTTP on raw ASGI: bodies, errors, headers."""
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -188,4 +188,4 @@ def id_of(scope: Scope) -> str:
     for key, value in scope["headers"]:
         if key == b"x-request-id" and _REQUEST_ID.match(value):
             return str(value.decode())
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

@@ -1,9 +1,11 @@
-"""uvicorn's HTTP protocol with patience for a client that sends slowly."""
+"""uvicorn's HTTP protocol: patience for a slow client, few calls of the kernel."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.transport.gathering import Gathering
 
 HEADER_SECONDS = 10.0
 """Until the headers of a request must be there, from the connection's opening or from
@@ -18,16 +20,23 @@ class Patient(HttpToolsProtocol):
     A client that opens many and sends a byte now and then would hold them all.
     """
 
-    _patience: asyncio.TimerHandle | None = None
+    _until: float | None = None
+    """When patience ends, by the loop's clock; None: nothing is waited for."""
+    _timer: asyncio.TimerHandle | None = None
+    """One for all the requests of a connection, which looks at `_until` when it rings:
+    three new ones for each cost more than the parsing of its headers."""
 
     def connection_made(self, transport: Any) -> None:
         """Begins to wait for the first request."""
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport))  # type: ignore[arg-type]
         self._wait(HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Waits no longer."""
-        self._wait(None)
+        self._until = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -42,17 +51,24 @@ class Patient(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is there."""
-        self._wait(None)
+        self._until = None
         super().on_message_complete()
 
-    def _wait(self, seconds: float | None) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        if seconds is not None:
-            loop = asyncio.get_running_loop()
-            self._patience = loop.call_later(seconds, self._give_up)
+    def _wait(self, seconds: float) -> None:
+        self._until = self.loop.time() + seconds
+        if self._timer is None or self._timer.when() > self._until:
+            self._ring_at(self._until)
 
-    def _give_up(self) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+    def _ring_at(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._until is None:
+            return
+        if self.loop.time() < self._until:
+            self._ring_at(self._until)
+        elif not self.transport.is_closing():
             self.transport.close()

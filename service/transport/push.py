@@ -1,10 +1,10 @@
 """Writes that Pub/Sub pushes: a message is a batch, its result is the log."""
 
-import base64
 import binascii
 from typing import Any
 
 import orjson
+import pybase64
 
 from service.access.context import Context
 from service.api.dispatch import Api
@@ -40,7 +40,7 @@ def read_envelope(given: Any) -> tuple[str, str, dict[str, Any]]:
             f"attribute operation: allowed are {', '.join(OPERATIONS_PUSHED)}.",
         )
     try:
-        data = base64.b64decode(message.get("data") or "", validate=True)
+        data = pybase64.b64decode(message.get("data") or "", validate=True)
         request = orjson.loads(data)
     except (binascii.Error, ValueError, TypeError):
         raise ServiceError(

@@ -6,7 +6,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from service.feed import AWAY, answers_key, feed, last_fed
-from service.log.change import START, Change
+from service.log.change import START, Change, encode
 from service.log.database import GONE
 from service.log.reader import Reader
 from service.telemetry import log
@@ -25,12 +25,15 @@ class Feeder:
         self._broken = asyncio.Event()
         self._broken.set()
 
-    async def feed(self, changes: list[Change]) -> None:
-        """Appends changes of one lane, in order; while Redis is away, nothing."""
+    async def feed(self, changes: list[Change], frame: bytes) -> None:
+        """Appends changes of one lane, in order; while Redis is away, nothing.
+
+        `frame`: what `encode` makes of them.
+        """
         if self._broken.is_set():
             return
         try:
-            await feed(self._client, changes)
+            await feed(self._client, changes, frame)
         except AWAY as error:
             log("WARNING", "redis away", error=type(error).__name__)
             self._broken.set()
@@ -66,5 +69,5 @@ class Feeder:
                 changes = await self._reader.after(origin, lane, at, 200)
                 if not changes:
                     break
-                await feed(self._client, changes)
+                await feed(self._client, changes, encode(changes))
                 at = changes[-1].position

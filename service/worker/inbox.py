@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from service.google import UNREACHABLE, Google, Message
-from service.log.change import START, Change, Position, decode
+from service.log.change import START, Change, Position, decode, encode
 from service.log.database import GONE
 from service.log.reader import Reader
 from service.log.sequencer import Sequencer
@@ -193,7 +193,7 @@ class Inbox:
                 await self._reposition(key)
                 continue
             began = time.time_ns()
-            await self._feeder.feed(ready)
+            await self._feeder.feed(ready, encode(ready))
             self._metrics.spans.batch("feed", ready, began)
             sequencer.advance(ready[-1].position)
 

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -85,28 +85,24 @@ class Relay:
         )
         if not changes:
             return False
-        by_lane = {
-            lane: list(group)
+        runs = [
+            _run(self._marks[lane], list(group))
             for lane, group in itertools.groupby(changes, lambda c: c.lane)
-        }
-        await asyncio.gather(
-            self._publish([(self._marks[n], g) for n, g in by_lane.items()]),
-            *(self._feed(group) for group in by_lane.values()),
-        )
-        self._marks |= {lane: g[-1].position for lane, g in by_lane.items()}
-        return any(len(group) == _BATCH for group in by_lane.values())
+        ]
+        await asyncio.gather(self._publish(runs), *map(self._feed, runs))
+        self._marks |= {r.changes[0].lane: r.changes[-1].position for r in runs}
+        return any(len(run.changes) == _BATCH for run in runs)
 
-    async def _feed(self, changes: list[Change]) -> None:
+    async def _feed(self, run: "_Run") -> None:
         began = time.time_ns()
-        await self._feeder.feed(changes)
-        self._metrics.spans.batch("feed", changes, began)
+        await self._feeder.feed(run.changes, run.frame)
+        self._metrics.spans.batch("feed", run.changes, began)
 
-    async def _publish(self, groups: list[tuple[Position, list[Change]]]) -> None:
-        """Publishes runs of the log, each with the position before it."""
-        messages = [(encode(g), _attributes(after, g)) for after, g in groups]
+    async def _publish(self, runs: list["_Run"]) -> None:
+        messages = [(r.frame, _attributes(r.after, r.changes)) for r in runs]
         began = time.time_ns()
         await self._google.publish(self._settings.topic_changes, messages)
-        ids = (c.event_id for _, group in groups for c in group)
+        ids = (c.event_id for run in runs for c in run.changes)
         sizes = {"meridian.messages": len(messages)}
         spans = self._metrics.spans
         spans.change("publish", ids, began, time.time_ns(), sizes, PRODUCER)
@@ -215,7 +211,7 @@ class Relay:
             start, changes = await self._reader.going_on(origin, lane, at, _BATCH)
             if not changes:
                 return
-            await self._publish([(start, changes)])
+            await self._publish([_run(start, changes)])
             at = changes[-1].position
 
     async def _recall(self, asked: dict[str, Any]) -> None:
@@ -239,6 +235,20 @@ class Relay:
         await self._google.publish(
             self._settings.topic_changes, [(orjson.dumps(answer), attributes)]
         )
+
+
+class _Run(NamedTuple):
+    """Changes of a lane that follow each other."""
+
+    after: Position
+    """Of the change before the first."""
+    changes: list[Change]
+    frame: bytes
+    """As they travel."""
+
+
+def _run(after: Position, changes: list[Change]) -> _Run:
+    return _Run(after, changes, encode(changes))
 
 
 def _attributes(after: Position, group: list[Change]) -> dict[str, str]:
