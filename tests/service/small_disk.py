@@ -8,6 +8,7 @@ outside they are reached below `/proc/<pid>/root`.
 import contextlib
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from tests.service.world import Postgres, World, postgres_bin
@@ -22,18 +23,20 @@ SETTINGS = {
 }
 SEGMENT = "--wal-segsize=1"
 """For initdb: segments of a MiB, of the log."""
-_USER = "1000"
-"""Who Postgres is inside: anybody but root, which it refuses to be."""
+_AS_USER = ("unshare", "-U", "--map-user=1000", "--map-group=1000")
+"""Postgres refuses to be root: a namespace within, where it is somebody else."""
 
 
+@cache
 def refusal() -> str:
     """Why there can be no such disk here; empty where there can."""
-    tried = ["unshare", "-Urm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
+    steps = f"mount -t tmpfs tmpfs /tmp && {' '.join(_AS_USER)} true"
+    tried = ["unshare", "-Urm", "sh", "-c", steps]
     try:
         done = subprocess.run(tried, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return "there is no unshare"
-    return done.stderr.strip() if done.returncode else ""
+    return (done.stderr.strip() or "refused") if done.returncode else ""
 
 
 class Disks:
@@ -67,8 +70,7 @@ class Disks:
     def inside(self, command: list[str]) -> list[str]:
         """A command that runs in it, as a user who is not root there."""
         there = ["nsenter", "--preserve-credentials", "-U", "-m"]
-        there += ["-t", str(self._holder.pid), "unshare", "-U"]
-        return [*there, f"--map-user={_USER}", f"--map-group={_USER}", *command]
+        return [*there, "-t", str(self._holder.pid), *_AS_USER, *command]
 
     def fill(self, disk: Path) -> int:
         """Takes what is free of a disk; bytes that were."""
