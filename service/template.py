@@ -2,7 +2,9 @@
 
 It starts no thread, loop or connection, so that a fork is sound, and freezes the
 collector, so that the children go on sharing its pages. One line of JSON asks
-for a child and one line answers.
+for a child and one line answers. A child that is asked for as `held` does nothing
+until a line `{"begin": <pid>}`: whoever asked can first write down that it is there,
+and if he or the template ends before that, so does the child.
 """
 
 import os
@@ -10,6 +12,7 @@ import os
 # Before numpy is imported: it would start threads, and a fork loses threads.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
+import contextlib
 import gc
 import importlib
 import json
@@ -76,7 +79,9 @@ def _bound(host: str, *, shared: bool) -> socket.socket:
     return sock
 
 
-def _become(request: dict[str, Any], sockets: Sockets, warm: Warm) -> None:
+def _become(
+    request: dict[str, Any], sockets: Sockets, held: int | None, warm: Warm
+) -> None:
     """Turns this fork into the asked process; does not return."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -85,11 +90,9 @@ def _become(request: dict[str, Any], sockets: Sockets, warm: Warm) -> None:
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    first = 3
-    for kept in sorted(sock.fileno() for sock in sockets):
-        os.closerange(first, kept)
-        first = kept + 1
-    os.closerange(first, 65536)
+    _close_all_but({sock.fileno() for sock in sockets} | ({held} if held else set()))
+    if held is not None and not os.read(held, 1):
+        os._exit(0)
     os.environ.clear()
     os.environ.update(request["env"])
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -114,8 +117,40 @@ def _become(request: dict[str, Any], sockets: Sockets, warm: Warm) -> None:
         os._exit(code)
 
 
-def _answer(line: str, warm: Warm) -> dict[str, Any]:
+def _close_all_but(kept: set[int]) -> None:
+    """Also the writing ends of other held children, which would else never end."""
+    first = 3
+    for one in sorted(kept):
+        os.closerange(first, one)
+        first = one + 1
+    os.closerange(first, 65536)
+
+
+class _Held:
+    """Children that wait for their beginning, and what lets them go."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, int] = {}
+        """By pid the writing end of the pipe that it reads."""
+
+    def add(self, pid: int, end: int) -> None:
+        """A child waits."""
+        self._ends[pid] = end
+
+    def begin(self, pid: int) -> None:
+        """Lets it go; one that is gone is none."""
+        end = self._ends.pop(pid, None)
+        if end is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(end, b"1")
+            os.close(end)
+
+
+def _answer(line: str, warm: Warm, held: _Held) -> dict[str, Any] | None:
     request = json.loads(line)
+    if "begin" in request:
+        held.begin(request["begin"])
+        return None
     # Found out here: a fork that fails can tell nobody.
     environment = request["env"].items()
     if not all(isinstance(part, str) for pair in environment for part in pair):
@@ -123,9 +158,13 @@ def _answer(line: str, warm: Warm) -> dict[str, Any]:
     with open(request["log"], "ab"):
         pass
     sockets = _listen(request["env"]) if request.get("port") else []
+    reading, writing = os.pipe() if request.get("held") else (None, None)
     pid = os.fork()
     if pid == 0:
-        _become(request, sockets, warm)
+        _become(request, sockets, reading, warm)
+    if reading is not None and writing is not None:
+        os.close(reading)
+        held.add(pid, writing)
     answer = {"id": request["id"], "pid": pid}
     for name, sock in zip(("port", "admin_port"), sockets, strict=False):
         answer[name] = sock.getsockname()[1]
@@ -133,10 +172,10 @@ def _answer(line: str, warm: Warm) -> dict[str, Any]:
     return answer
 
 
-def _safe_answer(line: str, warm: Warm) -> dict[str, Any]:
+def _safe_answer(line: str, warm: Warm, held: _Held) -> dict[str, Any] | None:
     """A bad request is answered; the template lives on."""
     try:
-        return _answer(line, warm)
+        return _answer(line, warm, held)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         found = re.search(r'"id":\s*"([^"]*)"', line)
         return {"id": found[1] if found else "", "error": repr(error)}
@@ -148,9 +187,11 @@ def main() -> None:
     # Children are reaped by the kernel; whoever asked watches them by pidfd.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     print(json.dumps({"ready": True}), flush=True)
+    held = _Held()
     for line in sys.stdin:
-        if line.strip():
-            print(json.dumps(_safe_answer(line, warm)), flush=True)
+        answer = _safe_answer(line, warm, held) if line.strip() else None
+        if answer is not None:
+            print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

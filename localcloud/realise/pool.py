@@ -221,6 +221,7 @@ class Pool:
         running = self._supervisor.register(
             key, forked.pid, data=data, on_exit=self._ended
         )
+        template.begin(forked)
         instance = Instance(running, forked.port, forked.admin, revision)
         self.instances[key] = instance
         await self._await_startup(instance)

@@ -42,10 +42,15 @@ class Template:
         self._reader: asyncio.Task[None] | None = None
 
     async def fork(self, env: dict[str, str], log_file: Path) -> Forked:
-        """A new instance with exactly this environment."""
+        """A new instance with exactly this environment, which waits for `begin`.
+
+        Until then it ends with the template: an instance that nobody has written
+        down yet does not outlive a control plane that is killed.
+        """
         process = await self._ready()
         number = str(next(self._numbers))
         line = {"id": number, "env": env, "log": str(log_file), "port": True}
+        line["held"] = True
         answer: asyncio.Future[dict[str, Any]] = asyncio.Future()
         self._waiting[number] = answer
         assert process.stdin
@@ -55,6 +60,13 @@ class Template:
             raise WorldError(f"the service's template cannot fork: {reply['error']}")
         port = int(reply["port"])
         return Forked(int(reply["pid"]), port, int(reply.get("admin_port", port)))
+
+    def begin(self, forked: Forked) -> None:
+        """Let a new instance go; one whose template has ended is gone already."""
+        if self._process and self._process.stdin:
+            self._process.stdin.write(
+                json.dumps({"begin": forked.pid}).encode() + b"\n"
+            )
 
     async def start(self) -> None:
         """Have it warm before the first fork."""

@@ -164,8 +164,8 @@ class Standing:
         upserts, rows, offsets = self._rows(changes)
         if not upserts:
             return {}
-        found: dict[Position, Told] = {}
         matches = self._index.match(numpy.stack(rows), numpy.array(offsets))
+        told: list[Told] = [[] for _ in upserts]
         read: dict[int, Any] = {}
         for n, slot, score in zip(
             matches.vectors.tolist(),
@@ -173,14 +173,15 @@ class Standing:
             matches.scores.tolist(),
             strict=True,
         ):
-            stream, change = self._streams[slot], upserts[n]
+            stream = self._streams[slot]
             if stream.filter is not None:
                 if n not in read:
-                    read[n] = orjson.loads(change.metadata)
+                    read[n] = orjson.loads(upserts[n].metadata)
                 if not stream.filter.holds(read[n]):
                     continue
-            found.setdefault(change.position, []).append((stream, score))
-        return found
+            told[n].append((stream, score))
+        pairs = zip(upserts, told, strict=True)
+        return {change.position: streams for change, streams in pairs if streams}
 
     def _rows(
         self, changes: Iterable[Change]

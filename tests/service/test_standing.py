@@ -33,8 +33,6 @@ def test_a_stream_gets_back_exactly_the_vector_that_its_row_held(
     assert all(s.own_vector is None and not s.positions for s in streams)
     pairs = zip(streams, given, strict=True)
     assert all(numpy.array_equal(s.vector, v) for s, v in pairs)
-        numpy.array_equal(s.vector, v) for s, v in zip(streams, given, strict=True)
-    )
     for stream in streams[::2]:
         standing.remove(stream)
     assert len(standing) == 250

@@ -1,5 +1,6 @@
 """The fork protocol, and processes started without it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,36 @@ def ask_health(port, probe="live"):
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
+
+
+def test_a_held_child_does_nothing_until_it_may_begin(own, tmp_path):
+    log = tmp_path / "log"
+    answer = own.ask(NOWHERE, log, True, held=True)
+    other = own.ask(NOWHERE, tmp_path / "other", True, held=True)
+    time.sleep(0.5)
+    assert log.read_bytes() == b""
+    assert os.getsid(answer["pid"]) == answer["pid"]
+    own.tell({"begin": answer["pid"]})
+    assert ask_health(answer["port"])[0] == 200
+    assert (tmp_path / "other").read_bytes() == b""
+    # Asked twice, or for one that there is not, nothing happens.
+    own.tell({"begin": answer["pid"]})
+    own.tell({"begin": 1})
+    own.tell({"begin": other["pid"]})
+    assert ask_health(other["port"])[0] == 200
+
+
+def test_held_children_end_with_their_template_and_begun_ones_do_not(own, tmp_path):
+    begun, *held = (
+        own.ask(NOWHERE, tmp_path / str(n), True, held=True) for n in range(3)
+    )
+    own.tell({"begin": begun["pid"]})
+    assert ask_health(begun["port"])[0] == 200
+    own.child.kill()
+    own.child.wait(10)
+    for child in held:
+        wait_gone(child["pid"])
+    assert ask_health(begun["port"])[0] == 200
 
 
 def test_a_child_is_its_own_session_with_the_given_environment(own, tmp_path):
@@ -131,6 +162,13 @@ def test_one_process_runs_from_its_environment_and_ends_on_sigterm(role, tmp_pat
     try:
         until = time.monotonic() + 20
         while "message" not in (tmp_path / "log").read_text():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        while role == "stream":
+            # Who answers has its signals in hand; a message may come earlier.
+            with contextlib.suppress(urllib.error.URLError):
+                assert ask_health(port)[0] == 200
+                break
             assert time.monotonic() < until
             time.sleep(0.05)
         child.send_signal(signal.SIGTERM)

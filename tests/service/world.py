@@ -182,10 +182,15 @@ class Template:
         assert json.loads(self.child.stdout.readline()) == {"ready": True}
         self.pids: list[int] = []
 
-    def ask(self, environment: dict[str, str], log: Path, port: bool) -> dict:
-        request = {"id": "x", "env": environment, "log": str(log), "port": port}
-        self.child.stdin.write(json.dumps(request) + "\n")
+    def tell(self, line: dict) -> None:
+        self.child.stdin.write(json.dumps(line) + "\n")
         self.child.stdin.flush()
+
+    def ask(
+        self, environment: dict[str, str], log: Path, port: bool, **more: bool
+    ) -> dict:
+        request = {"id": "x", "env": environment, "log": str(log), "port": port}
+        self.tell(request | more)
         answer = json.loads(self.child.stdout.readline())
         self.pids.append(answer["pid"])
         return answer
