@@ -11,7 +11,8 @@ control plane with the broker in it, or all of a region for six seconds; `frozen
 a service process for six (SIGSTOP); `clock` moves the hub's clock by five seconds for
 six, where the log reads it, forth and back in turns. Each round reads from the primary
 that what it acknowledges is on its disk.
-Exit 1 on any loss.
+Exit 1 on any loss. A full disk is broken in a world of its own, where it can be made:
+`python -m tests.service.disk_full`.
 """
 
 from __future__ import annotations

@@ -1,15 +1,19 @@
 """OpenAPI 3.1 of the HTTP transport, made from the table of operations."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 from service.contract import fields as f
 from service.contract.answers import Item
+from service.contract.errors import STATUS
 from service.contract.operations import OPERATIONS, Operation
 from service.contract.schema import json_schema, reference
 
 PUBLIC = "/v1/public/{owner}/collections/{collection}/items/{id}"
+_OF_PUBLIC = (404, 500, 503)
+"""Refusals of the one path without a caller."""
 
 
 @cache
@@ -31,6 +35,7 @@ def openapi() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": _moved(schemas),
+            "responses": _moved(_refusals()),
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -51,7 +56,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         ],
         "responses": {
             "200": _content("The answer.", reference(operation.answer)),
-            "default": _content("A refusal.", "#/$defs/Error"),
+            **_refused(s for s in _statuses() if s not in _not_of(operation)),
         },
     }
     if operation.method == "POST":
@@ -80,10 +85,34 @@ def _public() -> dict[str, Any]:
             "responses": {
                 "200": _content("The item.", reference(Item)),
                 "304": {"description": "The version that is known is still right."},
-                "default": _content("A refusal.", "#/$defs/Error"),
+                **_refused(_OF_PUBLIC),
             },
         }
     )
+    return made
+
+
+def _statuses() -> list[int]:
+    return sorted(set(STATUS.values()))
+
+
+def _not_of(operation: Operation) -> set[int]:
+    """Refusals that an operation cannot have: of another method, of a body."""
+    return {405} if operation.method == "POST" else {405, 413}
+
+
+def _refused(statuses: Iterable[int]) -> dict[str, Any]:
+    return {str(s): {"$ref": f"#/components/responses/Refused{s}"} for s in statuses}
+
+
+def _refusals() -> dict[str, Any]:
+    """By status: the codes that it comes with."""
+    made = {}
+    for status in _statuses():
+        codes = sorted(code for code, of in STATUS.items() if of == status)
+        code = {"properties": {"code": {"enum": codes}}}
+        schema = {"allOf": [{"$ref": "#/$defs/Error"}, {"properties": {"error": code}}]}
+        made[f"Refused{status}"] = _content(f"Refused: {', '.join(codes)}.", schema)
     return made
 
 

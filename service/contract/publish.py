@@ -45,7 +45,8 @@ def reference() -> str:
         "[meridian.proto](meridian.proto).",
         _matrix(),
         "## Filters\n\n```\n" + _grammar() + "\n```",
-        "## Operations",
+        "## Operations\n\nNull in a field that is not required says the same as "
+        "leaving it out.",
         *map(_operation, OPERATIONS.values()),
         "## Items that caches may keep\n\n" + _addresses(),
         "## Messages of a connection\n\nA client sends these on a WebSocket, in the "

@@ -85,9 +85,11 @@ def _object(shape: type[Any]) -> dict[str, Any]:
     for field in fields(shape):
         name = field.name.rstrip("_")
         entry = _value(hints[field.name], field.metadata)
-        properties[name] = {"description": field.metadata["doc"], **entry}
         if field.default is MISSING:
             required.append(name)
+        else:
+            entry = _or_null(entry)
+        properties[name] = {"description": field.metadata["doc"], **entry}
     made: dict[str, Any] = {
         "type": "object",
         "description": (shape.__doc__ or "").split("\n")[0],
@@ -96,11 +98,26 @@ def _object(shape: type[Any]) -> dict[str, Any]:
         "additionalProperties": False,
     }
     choices = [
-        {"oneOf": [{"required": [name]} for name in names]}
+        {"oneOf": [_given(name) for name in names]}
         for names in getattr(shape, "CHOICES", ())
     ]
     if choices:
         made["allOf"] = choices
+    return made
+
+
+def _given(name: str) -> dict[str, Any]:
+    known = {name: {"not": {"type": "null"}}}
+    return {"required": [name], "properties": known}
+
+
+def _or_null(entry: dict[str, Any]) -> dict[str, Any]:
+    """An optional value: null says the same as leaving it out."""
+    if "type" not in entry:
+        return {"anyOf": [entry, {"type": "null"}]}
+    made = {**entry, "type": [entry["type"], "null"]}
+    if "enum" in entry:
+        made["enum"] = [*entry["enum"], None]
     return made
 
 

@@ -10,7 +10,7 @@ import asyncpg
 from service.contract import ServiceError
 from service.log.change import TENANT, Position, lane_of
 from service.log.copies import Copies
-from service.log.database import GONE, Single, TokenSource, connect
+from service.log.database import GONE, REFUSED, Single, TokenSource, connect
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import Place, current
@@ -228,8 +228,8 @@ class Committer:
         left = max(0.1, max(p.due for p in batch) - time.monotonic())
         try:
             rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
-        except asyncpg.ReadOnlySQLTransactionError:
-            # No primary, or one that must not write: it has none of them for sure.
+        except REFUSED:
+            # No primary, or one that must not or cannot write: it has none for sure.
             for pending in unsent:
                 pending.sent = False
             raise

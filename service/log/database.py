@@ -18,11 +18,14 @@ GONE: tuple[type[BaseException], ...] = (
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
 )
-"""The server is away, starting, stopping, or no primary any more."""
+"""The server is away, starting, stopping, no primary any more, or has no room: of
+disk, memory or connections."""
+REFUSED = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientResourcesError)
+"""Of `GONE`: the server answered that nothing was done."""
 
 
 def _arguments(settings: Settings, address: str, token: TokenSource) -> dict[str, Any]:

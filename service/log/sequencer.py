@@ -110,13 +110,14 @@ class Sequencer:
             self._hole_since = now
         if now - self._hole_since < patience:
             return None
-        return self._missing()
+        return self.missing(self.head)
 
-    def _missing(self) -> tuple[Position, Position]:
+    def missing(self, until: Position) -> tuple[Position, Position]:
+        """First and last position missing next, up to one that is not out yet."""
         first = Position(self.position.epoch, self.position.seq + 1)
         later = min(self._pending, default=None)
         if later is None:
-            return first, self.head
+            return first, until
         if later.epoch > first.epoch:
             return first, later
         return first, Position(later.epoch, later.seq - 1)

@@ -220,7 +220,9 @@ class Lanes:
                     continue
                 if now - asked > _ASK_AFTER:
                     asked = now
-                    await self._ask_origin(lane.number, origin)
+                    hole = sequencer.hole(now, 0)
+                    if hole is not None:
+                        await self._ask_origin(lane.number, origin, hole)
                 await asyncio.sleep(0.05)
         except (*_DATABASE_AWAY, *UNREACHABLE) as error:
             log("WARNING", "repair waits", error=type(error).__name__)
@@ -239,10 +241,9 @@ class Lanes:
                     stream.positions[origin] = position
                     stream.listener.missed(stream, gap(origin, here, position))
 
-    async def _ask_origin(self, lane: int, origin: str) -> None:
-        hole = self._lanes[lane].sequencers[origin].hole(time.monotonic(), 0)
-        if hole is None:
-            return
+    async def _ask_origin(
+        self, lane: int, origin: str, hole: tuple[Position, Position]
+    ) -> None:
         request = orjson.dumps({"lane": lane, "first": [*hole[0]], "last": [*hole[1]]})
         await self._google.publish(
             self._settings.topic_repairs, [(request, {"origin": origin})]
@@ -250,18 +251,21 @@ class Lanes:
         self._metrics.repairs.labels("origin").inc()
 
     async def hasten(self, lane: Lane, wanted: dict[str, Position]) -> None:
-        """Fetches what is missing up to positions, without waiting for patience."""
+        """Fetches what is missing up to positions, without waiting for patience.
+
+        They are a caller's word. No lane takes them for its head: of what nobody ever
+        wrote an instance would be behind for good, and be taken out of service.
+        """
         for origin, position in wanted.items():
-            if origin not in lane.sequencers:
-                lane.offer(origin, ())
-            lane.sequencers[origin].saw_head(position)
-            if not lane.sequencers[origin].lag:
+            sequencer = lane.sequencers.get(origin)
+            if sequencer is None or sequencer.position >= position:
                 continue
-            after = lane.sequencers[origin].position
+            after = sequencer.position
             changes = await self._reader.after(origin, lane.number, after, 500)
             lane.offer(origin, changes, after)
-            if lane.sequencers[origin].lag:
-                await self._ask_origin(lane.number, origin)
+            if sequencer.position < position:
+                hole = sequencer.missing(position)
+                await self._ask_origin(lane.number, origin, hole)
 
     async def pulse(self) -> dict[tuple[int, str], int]:
         """Compares with this region's Postgres; returns the lag by lane, origin."""

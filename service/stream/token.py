@@ -44,13 +44,25 @@ def read_token(token: str, lane: int) -> Token:
         version, of_lane, positions, definition = orjson.loads(
             base64.urlsafe_b64decode(padded)
         )
-        made = {str(o): Position(int(e), int(s)) for o, (e, s) in positions.items()}
+        made = {str(o): _position(e, s) for o, (e, s) in positions.items()}
         if version != 1 or of_lane != lane:
             raise ValueError("it belongs to another collection or version")
-        return Token(lane, made, int(definition))
+        return Token(lane, made, _whole(definition, 64))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
         raise ServiceError(
             "bad_token",
             f"The token cannot be used here ({error}): send one that this service "
             'gave for the same collection, or from "now".',
         ) from None
+
+
+def _position(epoch: object, seq: object) -> Position:
+    """As the log's columns hold one: `integer` and `bigint`."""
+    return Position(_whole(epoch, 31), _whole(seq, 63))
+
+
+def _whole(given: object, bits: int) -> int:
+    # What has more than 64 bits is read as a float: no such number is ever written.
+    if type(given) is not int or not 0 <= given < 1 << bits:
+        raise ValueError("it holds a number that no log has")
+    return given

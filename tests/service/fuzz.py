@@ -2,9 +2,11 @@
 
     python -m tests.service.fuzz --count 1000000 --seed 7
 
-Nothing that comes in may make the service fail: no 500, no UNKNOWN or INTERNAL, no
-answer `internal`, no end of a process, and its memory stays flat. The same seed gives
-the same inputs.
+First every operation is asked what the OpenAPI document allows and does not
+(`fuzz_openapi`), and coverage guides inputs into every reader (`fuzz_guided`); then so
+many inputs of our own come over every transport. None may make the service fail: no
+500, no UNKNOWN or INTERNAL, no answer `internal`, no end of a process, and its memory
+stays flat. The same seed gives the same inputs.
 """
 
 import argparse
@@ -288,6 +290,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--examples", type=int, default=100, help="of each operation")
+    parser.add_argument("--guided", type=int, default=100_000, help="of each reader")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meridian-fuzz-") as name:
         folder = Path(name)
@@ -305,6 +309,7 @@ def main():
 async def _fuzz(world, options):
     await world.ready()
     asia = world.regions["asia"]
+    failed = await _by_others(asia.url, options)
     fuzzer = Fuzzer(asia.url, f"127.0.0.1:{asia.grpc['port']}", options.seed)
     pids = {"http": asia.instance["pid"], "grpc": asia.grpc["pid"]}
     # What a first tenth allocates is the working set; only growth after it counts.
@@ -321,7 +326,25 @@ async def _fuzz(world, options):
     print("resident KiB after a tenth and at the end:", before, after)
     for wrong in fuzzer.wrong:
         print("WRONG", *wrong)
-    return 1 if fuzzer.wrong else 0
+    return int(failed or bool(fuzzer.wrong))
+
+
+async def _by_others(url, options):
+    """Whether schemathesis or atheris found something."""
+    from tests.service import fuzz_guided, fuzz_openapi
+
+    report = await asyncio.to_thread(
+        fuzz_openapi.run, url, options.seed, options.examples
+    )
+    fuzz_openapi.show(report)
+    if why := fuzz_guided.missing():
+        print(f"skipped: {why}")
+        return bool(report.failures)
+    names = fuzz_guided.targets()
+    wrong = await asyncio.to_thread(
+        fuzz_guided.run_all, names, options.guided, options.seed
+    )
+    return bool(wrong or report.failures)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """Requests that are nearly right, wrong, or noise; the same seed, the same inputs."""
 
 import base64
+import json
 import random
 import string
 
 from service.contract import OPERATIONS
 from service.contract.messages import TYPES
 from service.contract.proto import kinds
+from service.log.change import TENANT, lane_of
 
 COLLECTION = "fuzz"
 DIMENSION = 4
+LANE = lane_of(TENANT, COLLECTION)
 _ODD = (
     None,
     True,
@@ -120,14 +123,22 @@ class Inputs:
         made[self.random.choice([*made, "learned", "filter", "best"])] = self.odd()
         return made
 
+    def token(self):
+        """A token that nobody gave: it may name what was never written."""
+        numbers = [0, 2, 2**40, 2**63, 10**30, -1, 1.5, "2", None]
+        origin, seq = self.random.choice(["asia", "x"]), self.random.choice(numbers)
+        lane = self.random.choice([LANE, LANE, 3])
+        inside = json.dumps([1, lane, {origin: [1, seq]}, 1])
+        return base64.urlsafe_b64encode(inside.encode()).decode()
+
     def scalar(self, name, kind):
         if name == "id" and self.random.random() < 0.4:
             return self.random.choice([self.attached, f"asia.{'0' * 32}", "asia."])
         if name == "token" and self.random.random() < 0.3:
-            return base64.urlsafe_b64encode(b'[1,3,{"asia":[1,2]},1]').decode()
+            return self.token()
         if kind is str:
             words = [f"i{self.random.randrange(50)}", "a", "local", self.text()]
-            return self.random.choice(words)
+            return self.random.choice([*words, "read_your_writes"])
         if kind is bool:
             return self.random.random() < 0.5
         if kind is int:

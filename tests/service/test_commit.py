@@ -1,7 +1,9 @@
 """What waits for a primary and what waits for its turn."""
 
 import time
+from types import SimpleNamespace
 
+import asyncpg
 import pytest
 
 from service.contract import ServiceError
@@ -51,3 +53,34 @@ async def test_nothing_more_is_taken_once_the_oldest_waits_too_long(committer):
     assert refused.value.code == "overloaded" and refused.value.elsewhere
     assert "2 writes wait, the oldest for 6." in refused.value.message
     assert len(committer._queue) == 2 <= commit.MOST_QUEUED
+
+
+class NoRoom:
+    """A connection to a primary whose disk is full."""
+
+    def is_closed(self):
+        return False
+
+    async def fetch(self, *_, timeout):
+        raise asyncpg.DiskFullError("could not extend file")
+
+    def terminate(self):
+        pass
+
+
+@pytest.mark.asyncio
+async def test_a_primary_without_room_is_away_and_has_nothing_of_it(monkeypatch):
+    async def connect(*_):
+        return NoRoom()
+
+    monkeypatch.setattr(commit, "connect", connect)
+    hub = SimpleNamespace(hub="a", region="a", database_primary="")
+    committer = Committer(hub, None, None)
+    committer.submit(await writes(2, 0))
+    batch = committer._take()
+    await committer._commit(batch)
+    for pending in batch:
+        refused = pending.done.exception()
+        assert refused.code == "unavailable" and refused.elsewhere
+        assert not pending.sent
+    assert not committer.healthy

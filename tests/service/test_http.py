@@ -11,6 +11,8 @@ import pytest
 import pytest_asyncio
 
 from service.client import Client, ClientError
+from service.log.change import Position
+from service.stream.token import write_token
 from service.text.minilm import load as load_model
 
 pytestmark = pytest.mark.asyncio
@@ -289,3 +291,21 @@ async def test_many_writers_leave_no_hole_and_no_double(asia, name):
     assert [r[0] for r in seqs] == list(range(1, head + 1))
     acknowledged = [r["position"]["seq"] for results in written for r in results]
     assert len(set(acknowledged)) == 300
+
+
+async def test_a_token_of_what_was_never_written_leaves_no_lane_behind(asia, name):
+    """It is a caller's word: an instance that believed it would be taken away."""
+    _, _, text = await get(f"{asia.url}/v1/collections/{name}")
+    positions = {"asia": Position(1, 2**62), "nowhere": Position(1, 5)}
+    body = {
+        "vector": [1, 0, 0],
+        "consistency": "read_your_writes",
+        "token": write_token(json.loads(text)["lane"], positions, 0),
+        "deadline_ms": 300,
+    }
+    status, _, answer = await post(f"{asia.url}/v1/collections/{name}:search", body)
+    assert (status, answer["error"]["code"]) == (503, "behind")
+    for _ in range(25):  # It looks every second.
+        status, _, text = await get(f"{asia.url}/health/ready")
+        assert (status, json.loads(text)["lag"]) == (200, 0)
+        await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 """Order, convergence and tokens as pure functions."""
 
+import base64
 import random
 
 import numpy
@@ -178,6 +179,18 @@ def test_a_token_gives_back_its_positions(positions):
     "token", ["", "x", "W10", "bm9uZQ", "ü", write_token(4, {}, 1)]
 )
 def test_a_foreign_token_is_refused(token):
+    with pytest.raises(ServiceError) as refused:
+        read_token(token, 5)
+    assert refused.value.code == "bad_token"
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["-1", "1.5", "1e308", '"7"', "true", "null", "9223372036854775808", "7" * 80],
+)
+def test_a_token_with_a_number_that_no_log_has_is_refused(number):
+    inside = f'[1,5,{{"a":[1,{number}]}},1]'
+    token = base64.urlsafe_b64encode(inside.encode()).decode()
     with pytest.raises(ServiceError) as refused:
         read_token(token, 5)
     assert refused.value.code == "bad_token"

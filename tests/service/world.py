@@ -69,13 +69,14 @@ def _run(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def init_postgres(folder: Path) -> None:
-    """An empty cluster, copied for every server of a session."""
+def init_postgres(folder: Path, *options: str) -> None:
+    """An empty cluster, copied for every server of a session; options of initdb."""
     folder.mkdir()
     if os.getuid() == 0:
         os.chown(folder, 65534, 65534)
     binary = str(postgres_bin() / "initdb")
-    _run([binary, "-D", str(folder), "-U", "meridian", "-A", "trust", "-E", "UTF8"])
+    command = [binary, "-D", str(folder), "-U", "meridian", "-A", "trust"]
+    _run([*command, "-E", "UTF8", *options])
     with (folder / "postgresql.conf").open("a") as file:
         file.write(
             "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
