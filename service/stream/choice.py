@@ -77,7 +77,7 @@ class Choice:
             return missing > 0
         if rows < self._least or not missing:
             return False
-        return self._owed >= missing * self._add * 2**self._failures
+        return self._owed >= missing * self._add * 2.0**self._failures
 
     def walks(self, rows: int, tail: int) -> bool:
         """Whether the next search goes by the graph."""

@@ -1,7 +1,9 @@
 """A graph beside the index: what it may change of an answer, and when it is there."""
 
 import asyncio
+import threading
 
+import aiohttp
 import numpy
 import pytest
 from hypothesis import settings
@@ -19,6 +21,8 @@ from service.stream.guide import Guide
 from service.stream.guides import Guides
 from service.stream.trial import Asked
 from service.telemetry import Metrics
+from tests.service.asking import fresh
+from tests.service.drivers import Http
 from tests.service.kernel_build import kernels, vectors
 
 NONE = numpy.empty(0, numpy.int64)
@@ -95,7 +99,8 @@ def test_slots_are_scored_as_searches_score_them(kernel, name, element):
 
 @pytest.mark.parametrize("name", ["cosine", "l2"])
 def test_a_graph_finds_the_nearest_with_the_kernels_scores(kernel, name):
-    rows = vectors(2, 1500, DIMENSION, "skewed")
+    # Far from the origin, as the vectors of many models are.
+    rows = vectors(2, 1500, DIMENSION, "unit") * 3 + 1
     index = kernel.index(DIMENSION)
     slots = numpy.array([put(index, name, row) for row in rows])
     graph = Graph(name, rows[:500])
@@ -242,3 +247,143 @@ async def test_a_slot_that_is_used_again_is_found_by_its_new_row_only(kernel):
     assert beside.guide.rows == 200 and len(beside.guide._graph) == 201
     assert beside.search(-rows[7])[0][0][0] == again
     assert again not in beside.search(rows[7])[0][0]
+
+
+async def test_rows_are_added_while_other_threads_search(kernel):
+    beside = Beside(kernel)
+    rows = vectors(6, 1500, DIMENSION, "unit")
+    for row in rows[:600]:
+        beside.add(row)
+    beside.search(rows[0])
+    await beside.settled()
+    for row in rows[600:]:
+        beside.add(row)
+    steps, asked, wrong, ends = [], [], [], threading.Event()
+    run = beside.guides.run
+
+    async def counted(work):
+        steps.append(beside.guide.rows)
+        return await run(work)
+
+    beside.guides.run = counted
+
+    loop = asyncio.get_running_loop()
+
+    async def taken():
+        return beside.guide.way(3, masked=False, queries=1, share=1.0)
+
+    def searches(seed):
+        rng = numpy.random.default_rng(seed)
+        while not ends.is_set():
+            n = int(rng.integers(0, 1500))
+            way = asyncio.run_coroutine_threadsafe(taken(), loop).result(10)
+            with beside.index.reading():
+                found = way.search(beside.index, rows[n], 3, EVERYTHING, 0.0)
+            asked.append(n)
+            if found is None or abs(found[1][0] - 1) > 1e-5:
+                wrong.append(n)
+
+    threads = [threading.Thread(target=searches, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    beside.search(rows[0])
+    await beside.settled()
+    ends.set()
+    await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in threads))
+    assert asked and not wrong
+    assert beside.guide.rows == 1500 and len(steps) == 900 / 4
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize(
+    ("metric_", "mode", "mebibytes"), [("dot", "always", 64), ("l2", "off", 64)]
+)
+async def test_no_graph_where_none_may_be(metric_, mode, mebibytes):
+    beside = Beside(kernels()[-1], metric_, mode=mode)
+    for row in vectors(7, 50, DIMENSION, "unit"):
+        beside.add(row)
+    assert not beside.search(numpy.ones(DIMENSION, numpy.float32))[1]
+    await beside.settled()
+    assert beside.guide._graph is None
+
+
+async def test_no_graph_where_there_is_no_memory_and_it_is_given_back():
+    guides = Guides(Metrics(), "always", 1)
+    full = guides.take(2**20 // (DIMENSION + 200) - 10, DIMENSION)
+    assert full
+    beside = Beside(kernels()[-1])
+    beside.guides = beside.guide._guides = guides
+    for row in vectors(8, 50, DIMENSION, "unit"):
+        beside.add(row)
+    beside.search(numpy.ones(DIMENSION, numpy.float32))
+    await beside.settled()
+    assert beside.guide._graph is None
+    guides.give_back(full)
+    beside.search(numpy.ones(DIMENSION, numpy.float32))
+    await beside.settled()
+    assert beside.guide.rows == 50
+    assert guides.take(2**20 // (DIMENSION + 200), DIMENSION) == 0
+    beside.guide.close()
+    assert guides.take(2**20 // (DIMENSION + 200), DIMENSION)
+
+
+async def test_a_graph_of_rows_that_are_gone_is_given_up():
+    beside = Beside(kernels()[-1])
+    slots = [beside.add(row) for row in vectors(9, 100, DIMENSION, "unit")]
+    ask = numpy.ones(DIMENSION, numpy.float32)
+    beside.search(ask)
+    await beside.settled()
+    for slot in slots[:30]:
+        beside.remove(slot)
+    first = beside.guide._graph
+    beside.search(ask)
+    await beside.settled()
+    assert beside.guide._graph is not first and beside.guide.rows == 70
+
+
+def test_filters_batches_and_many_hits_go_by_the_kernel():
+    guide = Beside(kernels()[-1]).guide
+    guide._graph, guide._live = Graph("cosine", vectors(1, 9, DIMENSION, "unit")), True
+    assert guide.way(10, masked=False, queries=1, share=1.0) is not None
+    assert guide.way(10, masked=True, queries=1, share=1.0) is None
+    assert guide.way(10, masked=False, queries=2, share=1.0) is None
+    assert guide.way(101, masked=False, queries=1, share=1.0) is None
+    usual = guide.way(10, masked=False, queries=1, share=1.0).expansion
+    assert guide.way(10, masked=False, queries=1, share=0.25).expansion == usual // 4
+
+
+async def scraped(url):
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    values = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
+    return {name: float(value) for name, value in values}
+
+
+async def test_an_instance_answers_by_its_graph(world):
+    region = world.regions["asia"]
+    port = region.second_instance(MERIDIAN_GRAPH="always")["port"]
+    driver, name = Http(region), fresh()
+    driver.url = f"http://127.0.0.1:{port}"
+    await driver.call("create_collection", name=name, dimension=DIMENSION)
+    rows = vectors(11, 300, DIMENSION, "unit")
+    for at in (0, 150):
+        items = [
+            {"id": str(n), "vector": rows[n].tolist()} for n in range(at, at + 150)
+        ]
+        token = (await driver.call("upsert", collection=name, items=items))["token"]
+    late = {"consistency": "read_your_writes", "token": token}
+    vector = rows[42].tolist()
+    for _ in range(200):
+        answer = await driver.call("search", collection=name, vector=vector, **late)
+        assert answer["hits"][0]["id"] == "42" and len(answer["hits"]) == 10
+        found = await scraped(driver.url + "/metrics")
+        if found.get('meridian_searches_total{path="graph"}', 0) > 0:
+            break
+        await asyncio.sleep(0.05)
+    assert found['meridian_searches_total{path="graph"}'] > 0
+    assert found["meridian_graph_build_seconds_total"] > 0
+    gone = await driver.call("delete", collection=name, items=[{"id": "42"}])
+    late["token"] = gone["token"]
+    again = await driver.call("search", collection=name, vector=vector, **late)
+    assert "42" not in [hit["id"] for hit in again["hits"]]
+    await driver.close()
