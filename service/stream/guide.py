@@ -127,6 +127,11 @@ class Guide:
         if self._live and not self.choice.compared(found, wanted):
             self._drop()
 
+    def heed(self) -> None:
+        """Gives the graph up where memory is short; called once a second."""
+        if self._graph is not None and self._guides.tight:
+            self._drop()
+
     def close(self) -> None:
         """The collection is gone."""
         self._able = False
@@ -156,7 +161,8 @@ class Guide:
     async def _build(self) -> None:
         """Adds what is missing; a new graph is tried before it is used."""
         try:
-            if self._graph is None and not self._begin():
+            begun = self._graph is not None
+            if not (self._room(len(self._tail)) if begun else self._begin()):
                 self.choice.failed()
                 return
             graph = self._graph
@@ -164,16 +170,20 @@ class Guide:
             if graph is self._graph and not self._live:
                 await self._try()
             self.choice.caught_up()
-        except (ImportError, MemoryError, RuntimeError, OSError) as error:
+        except Exception as error:  # whatever it is: searches go on without it
             log("WARNING", "no graph", error=repr(error)[:200])
             self._drop()
             self._able = not isinstance(error, ImportError)
 
+    def _room(self, rows: int) -> bool:
+        taken = self._guides.take(rows, self._index.dimension)
+        self._bytes += taken
+        return taken > 0
+
     def _begin(self) -> bool:
         """An empty graph, and everything waits to be added; False: no memory."""
         slots = self._index.alive()
-        self._bytes = self._guides.take(len(slots), self._index.dimension)
-        if not self._bytes:
+        if not self._room(len(slots)):
             return False
         some = slots[:: max(1, len(slots) // _SAMPLE)]
         self._graph = Graph(self._metric, self._index.rows(some))
@@ -195,18 +205,17 @@ class Guide:
                 return
 
     async def _add(self, graph: Graph, slots: Any) -> None:
-        """Adds those of the slots that still wait, and pauses as long as it took."""
+        """Adds those of the slots that still wait, and rests as long as it computed."""
         slots = slots[self._state[slots] == _WAITS]
         if not len(slots):
             return
         self._pending = set(slots.tolist())
         rows = self._index.rows(slots)
-        began = asyncio.get_running_loop().time()
         seconds = await self._guides.run(lambda: graph.add(slots, rows))
         self.choice.added(len(slots), seconds)
         if graph is self._graph:
             self._settle(len(slots))
-        await asyncio.sleep(asyncio.get_running_loop().time() - began)
+        await asyncio.sleep(seconds)
 
     def _settle(self, added: int) -> None:
         """What was added is in the graph, unless it was removed meanwhile."""

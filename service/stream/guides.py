@@ -13,6 +13,9 @@ _SHARE = 4
 """Part of the process's memory that graphs may take where nothing else is set."""
 _BESIDE = 200
 """Bytes of a row in a graph beside its components, one byte each (docs/adr/0018)."""
+_BEGIN, _TIGHT = 0.75, 0.9
+"""Of the limit: no graph is begun that goes above the one, all end above the other.
+The plan gives all that a collection leaves to standing queries; a graph borrows it."""
 _NICE = 10
 
 
@@ -28,17 +31,28 @@ def memory_limit() -> int:
     return machine
 
 
+def resident() -> int:
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 class Guides:
     """Thread and memory for the graphs of all collections."""
 
     def __init__(
-        self, metrics: Metrics, mode: str = "auto", mebibytes: int = 0
+        self,
+        metrics: Metrics,
+        mode: str = "auto",
+        mebibytes: int = 0,
+        limit: int | None = None,
     ) -> None:
         """mode: `auto`, `off` or `always`. mebibytes: most of all graphs; 0: a
-        quarter of what this process may take."""
+        quarter of `limit`. limit: bytes of this process; None: `memory_limit`."""
         self.metrics = metrics
         self.mode = mode
-        self._most = mebibytes * 2**20 or memory_limit() // _SHARE
+        self._limit = memory_limit() if limit is None else limit
+        self._most = mebibytes * 2**20 or self._limit // _SHARE
         self._taken = 0
         self._pool: ThreadPoolExecutor | None = None
 
@@ -47,8 +61,15 @@ class Guides:
         wanted = rows * (dimension + _BESIDE)
         if self._taken + wanted > self._most:
             return 0
+        if resident() + wanted > _BEGIN * self._limit:
+            return 0
         self._taken += wanted
         return wanted
+
+    @property
+    def tight(self) -> bool:
+        """Whether standing queries and items need what graphs take."""
+        return resident() > _TIGHT * self._limit
 
     def give_back(self, taken: int) -> None:
         """The bytes of a graph that is gone."""

@@ -76,6 +76,8 @@ class Items:
 
     def expire(self) -> int:
         """Forgets what is older than the collection keeps; returns how many."""
+        if self.guide is not None:
+            self.guide.heed()
         oldest = self.definition.oldest(time.time())
         if oldest == self.definition.at:
             return 0

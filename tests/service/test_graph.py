@@ -327,6 +327,22 @@ async def test_no_graph_where_there_is_no_memory_and_it_is_given_back():
     assert guides.take(2**20 // (DIMENSION + 200), DIMENSION)
 
 
+async def test_a_graph_ends_when_memory_is_short_and_none_is_begun():
+    beside = Beside(kernels()[-1])
+    for row in vectors(8, 50, DIMENSION, "unit"):
+        beside.add(row)
+    ask = numpy.ones(DIMENSION, numpy.float32)
+    beside.search(ask)
+    await beside.settled()
+    beside.guide.heed()
+    assert beside.search(ask)[1]
+    beside.guide._guides = Guides(Metrics(), "always", 64, limit=2**20)
+    beside.guide.heed()
+    beside.search(ask)
+    await beside.settled()
+    assert not beside.search(ask)[1] and beside.guide._graph is None
+
+
 async def test_a_graph_of_rows_that_are_gone_is_given_up():
     beside = Beside(kernels()[-1])
     slots = [beside.add(row) for row in vectors(9, 100, DIMENSION, "unit")]
