@@ -13,11 +13,12 @@ from collections import deque
 
 from service.stream.recall import interval
 
-CROSSOVER = 300_000
-"""Rows below which no graph is built: the scan is cheaper at the same recall."""
-ADD_SECONDS = 450e-6
-"""CPU to add a row to a graph of some 100,000."""
-TAIL_SECONDS = 0.1e-6
+CROSSOVER = 400_000
+"""Rows below which no graph is built: between 200,000, where the scan took half of
+the graph's time at recall .995, and 500,000, where it took 1.2 times as long."""
+ADD_SECONDS = 650e-6
+"""CPU to add a row to a graph that grows to 500,000."""
+TAIL_SECONDS = 0.15e-6
 """CPU to score a row that is not in the graph yet."""
 RECALL = 0.998
 """What a graph must find of what the scan finds, else it is not used."""
