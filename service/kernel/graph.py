@@ -131,4 +131,5 @@ class Graph:
         scaled = centred * self._scale
         numpy.rint(scaled, out=scaled)
         numpy.minimum(scaled, _MOST, out=scaled)
-        return numpy.maximum(scaled, -_MOST, out=scaled).astype(numpy.int8)
+        numpy.maximum(scaled, -_MOST, out=scaled)
+        return scaled.astype(numpy.int8)

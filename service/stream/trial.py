@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy
@@ -49,7 +50,7 @@ def tried(index: Index, graph: Graph, asked: list[Asked], tail: Any) -> Outcome:
 
     seconds, truth = _timed(scan, len(asked))
     for expansion in EXPANSIONS:
-        took, found = _timed(lambda e=expansion: walk(e), len(asked))
+        took, found = _timed(partial(walk, expansion), len(asked))
         reached = _recall(found, truth)
         if reached >= RECALL:
             break

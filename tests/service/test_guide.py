@@ -3,7 +3,6 @@
 import asyncio
 import threading
 
-import aiohttp
 import numpy
 import pytest
 from hypothesis import settings
@@ -17,13 +16,11 @@ from hypothesis.stateful import (
 
 from service.kernel import metric
 from service.kernel.graph import Graph
-from service.settings import Settings
+from service.stream.choice import ADD_SECONDS, Choice
 from service.stream.guide import Guide
 from service.stream.guides import Guides
 from service.stream.trial import Asked
 from service.telemetry import Metrics
-from tests.service.asking import fresh
-from tests.service.drivers import Http
 from tests.service.kernel_build import kernels, vectors
 
 EVERYTHING = -numpy.inf
@@ -338,49 +335,25 @@ def test_filters_batches_and_many_hits_go_by_the_kernel():
     assert guide.way(10, masked=False, queries=1, share=0.25).expansion == usual // 4
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("MERIDIAN_GRAPH", "yes"), ("MERIDIAN_GRAPH_MIB", "-1")]
-)
-def test_settings_that_are_not_understood_are_named(running, name, value):
-    environment = running.regions["asia"].environment("stream")
-    known = Settings.from_environment(environment | {"MERIDIAN_GRAPH_MIB": "12"})
-    assert (known.graph, known.graph_mib) == ("auto", 12)
-    with pytest.raises(SystemExit, match=name):
-        Settings.from_environment(environment | {name: value})
+class Dearer(Choice):
+    """The rule where every scan takes twice the graph's time."""
+
+    def tried(self, rows, scan, walk, recall):
+        return super().tried(rows, 2 * walk, walk, recall)
 
 
-async def scraped(url):
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        lines = (await answer.text()).splitlines()
-    values = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
-    return {name: float(value) for name, value in values}
-
-
-async def test_an_instance_answers_by_its_graph(world):
-    region = world.regions["asia"]
-    port = region.second_instance(MERIDIAN_GRAPH="always")["port"]
-    driver, name = Http(region), fresh()
-    driver.url = f"http://127.0.0.1:{port}"
-    await driver.call("create_collection", name=name, dimension=DIMENSION)
-    rows = vectors(11, 300, DIMENSION, "unit")
-    for at in (0, 150):
-        items = [
-            {"id": str(n), "vector": rows[n].tolist()} for n in range(at, at + 150)
-        ]
-        token = (await driver.call("upsert", collection=name, items=items))["token"]
-    late = {"consistency": "read_your_writes", "token": token}
-    vector = rows[42].tolist()
-    for _ in range(200):
-        answer = await driver.call("search", collection=name, vector=vector, **late)
-        assert answer["hits"][0]["id"] == "42" and len(answer["hits"]) == 10
-        found = await scraped(driver.url + "/metrics")
-        if found.get('meridian_searches_total{path="graph"}', 0) > 0:
-            break
-        await asyncio.sleep(0.05)
-    assert found['meridian_searches_total{path="graph"}'] > 0
-    assert found["meridian_graph_build_seconds_total"] > 0
-    gone = await driver.call("delete", collection=name, items=[{"id": "42"}])
-    late["token"] = gone["token"]
-    again = await driver.call("search", collection=name, vector=vector, **late)
-    assert "42" not in [hit["id"] for hit in again["hits"]]
-    await driver.close()
+@pytest.mark.parametrize(("rule_", "used"), [(Choice, False), (Dearer, True)])
+async def test_a_graph_that_searches_have_paid_for_is_tried(rule_, used):
+    beside = Beside(kernels()[-1], mode="auto", choice=rule_(least=10))
+    rows = vectors(12, 200, DIMENSION, "unit")
+    for row in rows:
+        beside.add(row)
+    asked = 0
+    while beside.guide._task is None:
+        assert not beside.search(rows[asked % 200], seconds=0.002)[1]
+        asked += 1
+    assert asked == pytest.approx(200 * ADD_SECONDS / 0.0019, abs=2)
+    await beside.settled()
+    # So few rows are scanned faster than a graph is walked, and that is measured.
+    assert beside.search(rows[0])[1] == used
+    assert beside.guide.rows == (200 if used else 0)
