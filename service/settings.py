@@ -67,6 +67,10 @@ class Settings:
     """Seconds between two comparisons of a hub's state with another hub's."""
     trace_share: float
     """Share of changes and requests whose spans are kept, 0 to 1."""
+    graph: str
+    """`auto`: graphs for searches where they pay; `always` or `off`."""
+    graph_mib: int
+    """Most memory of all graphs of an instance; 0: a quarter of the container's."""
     google_api: str
     """Pattern of Google's addresses; `{api}` stands for the API's host."""
     metadata_host: str
@@ -127,6 +131,8 @@ class Settings:
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
             digest_seconds=_seconds(environ, "MERIDIAN_DIGEST_SECONDS", 600.0),
             trace_share=_share(environ.get("MERIDIAN_TRACE_SHARE", "0")),
+            graph=_one_of(environ, "MERIDIAN_GRAPH", ("auto", "off", "always")),
+            graph_mib=_mebibytes(environ, "MERIDIAN_GRAPH_MIB"),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
             metadata_host=environ.get("GCE_METADATA_HOST", ""),
         )
@@ -166,6 +172,14 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     if not 0.1 <= seconds <= 86_400:
         raise SystemExit(f"{name} is {text!r}; allowed: 0.1 to 86400 seconds.")
     return seconds
+
+
+def _mebibytes(environ: Mapping[str, str], name: str) -> int:
+    """A size; 0 where it is not set."""
+    text = environ.get(name) or "0"
+    if not text.isdecimal():
+        raise SystemExit(f"{name} is {text!r}; allowed: whole MiB, 0: not set.")
+    return int(text)
 
 
 def _one_of(environ: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:

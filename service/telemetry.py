@@ -131,6 +131,15 @@ class Metrics:
         self.search_seconds = Histogram(
             "meridian_search_seconds", "Kernel search.", buckets=_FASTER, registry=r
         )
+        self.searches = Counter(
+            "meridian_searches", "Searches by what found them.", ("path",), registry=r
+        )
+        self.graph_rows = Gauge(
+            "meridian_graph_rows", "Rows that graphs hold for searches.", registry=r
+        )
+        self.graph_seconds = Counter(
+            "meridian_graph_build_seconds", "CPU spent on graphs.", registry=r
+        )
         self.match_seconds = Histogram(
             "meridian_match_seconds",
             "Matching of one batch of changes.",

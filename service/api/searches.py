@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -10,16 +11,30 @@ from service.access.context import Context
 from service.api.queries import Queries
 from service.contract import ServiceError
 from service.contract.requests import Search
+from service.kernel import Index
+from service.kernel.native import SEARCH_WIDTH
 from service.log.change import START, Position
 from service.log.definition import Definition
+from service.stream.guide import Way
 from service.stream.instance import Instance
 from service.stream.items import Items
 from service.stream.token import read_token
+from service.stream.trial import Asked
 
 _IN_LOOP = 2_000_000
 """Multiplications up to which a search is cheaper than a change of thread."""
 _PATIENCE = 5.0
 """Seconds to wait for one's own writes where no deadline is given."""
+
+
+class _Done(NamedTuple):
+    """An answer and what it took."""
+
+    found: list[Any]
+    walked: bool
+    """Whether a graph found it."""
+    seconds: float
+    """Of CPU."""
 
 
 class Searches:
@@ -78,36 +93,36 @@ class Searches:
         context: Context,
     ) -> list[list[dict[str, Any]]]:
         instance, index = self._instance, items.index
-        low = -numpy.inf if request.minimum_score is None else request.minimum_score
         mask = items.mask(request.filter)  # type: ignore[arg-type]  # parsed
-        width = instance.search_width
+        way = self._way(items, request.k, mask, len(asked))
+        work = _work(index, asked, request, mask, instance.search_width, way)
         started = time.perf_counter()
-
-        def work() -> list[Any]:
-            if len(asked) == 1:
-                query, offset = asked[0]
-                return [index.search(query, request.k, low, offset, mask, width)]
-            queries = numpy.stack([q for q, _ in asked])
-            offsets = numpy.array([o for _, o in asked], numpy.float32)
-            return index.search_many(queries, request.k, low, offsets, mask, width)
-
         with index.reading():
             if len(asked) * len(index) * items.definition.dimension <= _IN_LOOP:
-                found = work()
+                done = work()
             else:
-                found = await instance.threads.run(work, context.left(60.0))
+                done = await instance.threads.run(work, context.left(60.0))
             instance.metrics.search_seconds.observe(time.perf_counter() - started)
-            answer = [items.hits(slots, scores) for slots, scores in found]
+            answer = [items.hits(slots, scores) for slots, scores in done.found]
+        instance.metrics.searches.labels("graph" if done.walked else "kernel").inc()
+        if items.guide is not None and mask is None and len(asked) == 1:
+            items.guide.took(Asked(*asked[0], request.k), way, done.seconds)
         if instance.recall.due():
-            task = asyncio.create_task(
-                self._compare(items, asked[0], request, found[0])
-            )
+            task = asyncio.create_task(self._compare(items, asked[0], request, done))
             self._comparing.add(task)
             task.add_done_callback(self._comparing.discard)
         return answer
 
+    def _way(self, items: Items, k: int, mask: Any, queries: int) -> Way | None:
+        """How the search goes by a graph, where it does."""
+        if items.guide is None:
+            return None
+        width = self._instance.search_width
+        share = 1.0 if width is None else width / SEARCH_WIDTH
+        return items.guide.way(k, mask is not None, queries, share)
+
     async def _compare(
-        self, items: Items, asked: tuple[Any, float], request: Search, found: Any
+        self, items: Items, asked: tuple[Any, float], request: Search, done: _Done
     ) -> None:
         """Compares an answer with an exact one, beside the requests.
 
@@ -115,13 +130,15 @@ class Searches:
         seconds it moves the estimate by less than the interval is wide.
         """
         query, offset = asked
-        low = -numpy.inf if request.minimum_score is None else request.minimum_score
+        low = _least(request)
         mask = items.mask(request.filter)  # type: ignore[arg-type]  # parsed
         with items.index.reading():
             exact = await self._instance.threads.run(
                 lambda: items.index.exact(query, request.k, low, offset, mask), 5.0
             )
-        self._instance.recall.compare(found[1], exact[1])
+        found, wanted = self._instance.recall.compare(done.found[0][1], exact[1])
+        if items.guide is not None and done.walked and wanted:
+            items.guide.compared(found, wanted)
 
     async def _catch_up(
         self, definition: Definition, request: Search, context: Context
@@ -151,6 +168,38 @@ class Searches:
                 },
                 elsewhere=True,
             )
+
+
+def _work(
+    index: Index,
+    asked: list[tuple[Any, float]],
+    request: Search,
+    mask: Any,
+    width: float | None,
+    way: Way | None,
+) -> Callable[[], _Done]:
+    """The search itself, for any thread that stands inside `index.reading()`."""
+    k, low = request.k, _least(request)
+
+    def scan() -> list[Any]:
+        if len(asked) == 1:
+            query, offset = asked[0]
+            return [index.search(query, k, low, offset, mask, width)]
+        queries = numpy.stack([q for q, _ in asked])
+        offsets = numpy.array([o for _, o in asked], numpy.float32)
+        return index.search_many(queries, k, low, offsets, mask, width)
+
+    def work() -> _Done:
+        began = time.thread_time()
+        walked = way.search(index, asked[0][0], k, low, asked[0][1]) if way else None
+        found = scan() if walked is None else [walked]
+        return _Done(found, walked is not None, time.thread_time() - began)
+
+    return work
+
+
+def _least(request: Search) -> float:
+    return -numpy.inf if request.minimum_score is None else request.minimum_score
 
 
 def _shown(positions: dict[str, Position]) -> dict[str, list[int]]:

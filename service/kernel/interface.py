@@ -77,6 +77,24 @@ class Index(Protocol):
         """A copy of the row in a slot. Raises KeyError for a slot without one."""
         ...
 
+    def alive(self) -> Slots:
+        """The slots that hold a row, ascending."""
+        ...
+
+    def rows(self, slots: Slots) -> Floats:
+        """Copies of the rows in slots (n,), shape (n, dimension), whoever lives there.
+
+        Only in the thread that changes the index.
+        """
+        ...
+
+    def score(self, query: Floats, slots: Slots, offset: float = 0.0) -> Floats:
+        """Scores (n,) of the rows in slots (n,), as `search` gives them.
+
+        NaN for a slot without a row. Raises ValueError for a slot below 0.
+        """
+        ...
+
     def search(
         self,
         query: Floats,
@@ -153,6 +171,17 @@ def checked(rows: Floats, dimension: int, what: str) -> Floats:
         raise ValueError(
             f"{what}: shape {made.shape} given, (n, {dimension}) is needed: the index "
             f"has dimension {dimension}"
+        )
+    return made
+
+
+def checked_slots(slots: Slots) -> Slots:
+    """Slots as contiguous int64 (n,); raises ValueError for one below 0."""
+    made = numpy.ascontiguousarray(slots, numpy.int64)
+    if made.ndim != 1 or (len(made) and int(made.min()) < 0):
+        raise ValueError(
+            f"slots: shape {made.shape} given, least "
+            f"{made.min() if made.size else 'none'}; (n,) and 0 or more are needed"
         )
     return made
 

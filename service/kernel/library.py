@@ -54,6 +54,7 @@ _SIGNATURES = {
     "meridian_put": (None, [_P, _P, _P, _I, _P]),
     "meridian_match": (_I, [_P, _P, _P, _I, _F, _I, _P, _P, _P]),
     "meridian_search": (_I, [_P, _P, _P, _P, _I, _I, _F, _F, _I, _P, _P, _P]),
+    "meridian_score": (None, [_P, _P, _F, _P, _I, _P]),
 }
 
 

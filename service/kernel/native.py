@@ -17,6 +17,7 @@ from service.kernel.interface import (
     Slots,
     checked,
     checked_mask,
+    checked_slots,
     per_row,
 )
 from service.kernel.library import Table, opened, runnable
@@ -151,6 +152,22 @@ class NativeIndex(Rows):
         """`search` with every row scored."""
         queries, offsets = self._one(query, offset)
         return self._search(queries, k, minimum, offsets, mask, None)[0]
+
+    def score(self, query: Floats, slots: Slots, offset: float = 0.0) -> Floats:
+        """Scores (n,) of the rows in slots (n,); NaN for a slot without a row."""
+        queries = checked(numpy.asarray(query)[None], self.dimension, "query")
+        slots = checked_slots(slots)
+        table, _arrays = self._table()
+        scores = numpy.empty(len(slots), numpy.float32)
+        self._library.meridian_score(
+            ctypes.byref(table),
+            queries.ctypes.data,
+            offset,
+            slots.ctypes.data,
+            len(slots),
+            scores.ctypes.data,
+        )
+        return scores
 
     def _one(self, query: Floats, offset: float) -> tuple[Floats, Floats]:
         queries = checked(numpy.asarray(query)[None], self.dimension, "query")

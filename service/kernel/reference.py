@@ -17,6 +17,7 @@ from service.kernel.interface import (
     Slots,
     checked,
     checked_mask,
+    checked_slots,
     per_row,
 )
 
@@ -152,6 +153,14 @@ class Rows:
         self._alive(slot)
         return self.held.rows[slot].astype(numpy.float32)
 
+    def alive(self) -> Slots:
+        """The slots that hold a row, ascending."""
+        return numpy.flatnonzero(self.held.alive[: self.used])
+
+    def rows(self, slots: Slots) -> Floats:
+        """Copies of the rows in slots (n,), whoever lives there."""
+        return self.held.rows[slots].astype(numpy.float32)
+
     def _alive(self, slot: int) -> None:
         if not 0 <= slot < self.used or not self.held.alive[slot]:
             raise KeyError(f"slot {slot} holds no row; slots are below {self.used}")
@@ -234,6 +243,19 @@ class ReferenceIndex(Rows):
     ) -> Found:
         """`search` with every row scored, as it always does here."""
         return self.search(query, k, minimum, offset, mask)
+
+    def score(self, query: Floats, slots: Slots, offset: float = 0.0) -> Floats:
+        """Scores (n,) of the rows in slots (n,); NaN for a slot without a row."""
+        slots, used, held = checked_slots(slots), self.used, self.held
+        scores = numpy.full(len(slots), numpy.nan, numpy.float32)
+        here = slots < used
+        here[here] = held.alive[slots[here]] != 0
+        query = checked(numpy.asarray(query)[None], self.dimension, "query")[0]
+        rows = held.rows[slots[here]].astype(numpy.float32, copy=False)
+        with numpy.errstate(all="ignore"):
+            found = rows @ query * held.factors[slots[here]]
+            scores[here] = found + held.biases[slots[here]] + numpy.float32(offset)
+        return scores
 
     def match(self, vectors: Floats, offsets: Floats | None = None) -> Matches:
         """Every pair of a vector (n, dimension) and a row at its threshold."""

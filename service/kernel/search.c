@@ -164,3 +164,16 @@ int64_t meridian_search(const table *t, const float *vectors, const float *offse
     queries_free(queries), free(a), free(room);
     return 0;
 }
+
+#define AHEAD 4 /* rows that are fetched before they are scored */
+
+/* Scores of n rows by slot, as all others are scored; NaN where no row lives. */
+void meridian_score(const table *t, const float *q, float offset, const int64_t *slots,
+    int64_t n, float *scores) {
+    for (int64_t i = 0; i < n; i++) {
+        if (i + AHEAD < n)
+            row_prefetch(t, slots[i + AHEAD]);
+        scores[i] =
+            allowed(t, NULL, slots[i]) ? score_of(t, q, offset, slots[i]) : NAN;
+    }
+}

@@ -127,8 +127,10 @@ class Health:
         metrics, lanes = self._instance.metrics, self._instance.lanes.followed
         metrics.connections.set(len(self._connections))
         metrics.streams.set(self._connections.streams)
-        held = (c.items for lane in lanes.values() for c in lane.collections.values())
+        held = [c.items for lane in lanes.values() for c in lane.collections.values()]
         metrics.items.set(sum(len(i) for i in held if i is not None))
+        guides = [i.guide for i in held if i is not None and i.guide is not None]
+        metrics.graph_rows.set(sum(guide.rows for guide in guides))
         for origin in self._instance.settings.hubs:
             mine = [lane.sequencers[origin] for lane in lanes.values()]
             metrics.applied_position.labels(origin).set(

@@ -15,6 +15,7 @@ from service.log.database import GONE, pool
 from service.log.definition import Definition
 from service.log.reader import Reader
 from service.settings import Settings
+from service.stream.guides import Guides
 from service.stream.homes import Homes
 from service.stream.keeper import Keeper
 from service.stream.lanes import Lanes
@@ -47,7 +48,8 @@ class Instance:
         self.metrics.kernel.labels(kernel.name).set(1)
         self.reader = Reader(local)
         self.primary_reader = Reader(primary)
-        self.lanes = Lanes(settings, self.reader, google, kernel, self.metrics)
+        guides = Guides(metrics, settings.graph, settings.graph_mib)
+        self.lanes = Lanes(settings, self.reader, google, kernel, metrics, guides)
         self.committer = committer
         self.keeper = Keeper(Homes(settings, google, local, primary))
         self.threads = Threads(2, access.overload.search_wait)

@@ -13,6 +13,7 @@ from service.kernel import Index, metric
 from service.log.change import Change
 from service.log.definition import Definition
 from service.stream.columns import Columns
+from service.stream.guide import Guide
 
 Floats = NDArray[numpy.float32]
 
@@ -29,9 +30,12 @@ class Held(NamedTuple):
 class Items:
     """Rows by id; the last writer wins, whatever the order of arrival."""
 
-    def __init__(self, definition: Definition, index: Index) -> None:
+    def __init__(
+        self, definition: Definition, index: Index, guide: Guide | None = None
+    ) -> None:
         self.definition = definition
         self.index = index
+        self.guide = guide
         self._slots: dict[str, int] = {}
         self._held: dict[int, Held] = {}
         self._deleted: dict[str, tuple[int, str]] = {}
@@ -58,6 +62,8 @@ class Items:
         self._forget(item)
         factor, bias = metric.stored(self.definition.metric, row)
         slot = self.index.add(row, factor=factor, bias=bias)
+        if self.guide is not None:
+            self.guide.added(slot)
         self._slots[item] = slot
         self._held[slot] = Held(item, metadata, version)
         self._columns.put(slot, metadata)
@@ -70,6 +76,8 @@ class Items:
 
     def expire(self) -> int:
         """Forgets what is older than the collection keeps; returns how many."""
+        if self.guide is not None:
+            self.guide.heed()
         oldest = self.definition.oldest(time.time())
         if oldest == self.definition.at:
             return 0
@@ -91,6 +99,13 @@ class Items:
         slot = self._slots.pop(item, None)
         if slot is not None:
             self.index.remove(slot)
+            if self.guide is not None:
+                self.guide.removed(slot)
+
+    def close(self) -> None:
+        """The collection is gone: so is what stands beside its index."""
+        if self.guide is not None:
+            self.guide.close()
 
     def slot(self, item: str) -> int | None:
         """Where an item is, None when it is not there."""

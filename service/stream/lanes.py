@@ -15,6 +15,8 @@ from service.log.database import GONE
 from service.log.definition import Definition
 from service.log.reader import Reader
 from service.settings import Settings
+from service.stream.guide import Guide
+from service.stream.guides import Guides
 from service.stream.items import Items
 from service.stream.lane import Collection, Lane
 from service.stream.repairs import Repairs
@@ -45,12 +47,14 @@ class Lanes:
         google: Google,
         kernel: Kernel,
         metrics: Metrics,
+        guides: Guides,
     ) -> None:
         self._settings = settings
         self._reader = reader
         self._google = google
         self._kernel = kernel
         self._metrics = metrics
+        self._guides = guides
         self._lanes: dict[int, Lane] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._healing: set[tuple[int, str]] = set()
@@ -70,6 +74,7 @@ class Lanes:
         """Stops following."""
         for task in self._tasks:
             task.cancel()
+        self._guides.close()
 
     async def definition(self, key: Key) -> Definition:
         """A collection; raises ServiceError `unknown_collection`."""
@@ -116,6 +121,8 @@ class Lanes:
         if collection is None or collection.definition.at >= at:
             return
         del lane.collections[key]
+        if collection.items is not None:
+            collection.items.close()
         ended = collection.standing.all()
         for (_, number), replay in self._replays.items():
             if number == lane.number:
@@ -296,7 +303,8 @@ class Lanes:
         here = lane.positions
         try:
             index = self._kernel.index(definition.dimension, definition.element)
-            items = Items(definition, index)
+            guide = Guide(index, definition.metric, self._guides)
+            items = Items(definition, index, guide)
             async with self._reader.snapshot() as rows:
                 await rows.reach(lane.number, here)
                 await rows.refuse_beyond(

@@ -29,6 +29,16 @@ def interval(found: int, wanted: int) -> tuple[float, float]:
     return max(0.0, middle - away), min(1.0, middle + away)
 
 
+def agreeing(scores: Any, exact: Any) -> tuple[int, int]:
+    """How many of the exact answer's hits were found, of how many; best first.
+
+    By score, not by slot: of equals any may be found.
+    """
+    if not len(exact):
+        return 0, 0
+    return min(int((scores >= exact[-1]).sum()), len(exact)), len(exact)
+
+
 class Recall:
     """Compares some answers with exact ones and exports the estimate."""
 
@@ -45,19 +55,19 @@ class Recall:
         self._next = self._clock() + SECONDS
         return True
 
-    def compare(self, scores: Any, exact: Any) -> None:
+    def compare(self, scores: Any, exact: Any) -> tuple[int, int]:
         """Takes the scores of an answer and those of the exact one, best first.
 
-        By score, not by slot: of equals any may be found.
+        Returns how many were found, of how many.
         """
-        if not len(exact):
-            return
-        least = exact[-1]
-        found = int((scores >= least).sum())
-        self._seen.append((min(found, len(exact)), len(exact)))
+        found = agreeing(scores, exact)
+        if not found[1]:
+            return found
+        self._seen.append(found)
         hits, wanted = (sum(column) for column in zip(*self._seen, strict=True))
         low, high = interval(hits, wanted)
         self._metrics.recall.labels("estimate").set(hits / wanted)
         self._metrics.recall.labels("low").set(low)
         self._metrics.recall.labels("high").set(high)
         self._metrics.recall_compared.inc()
+        return found
