@@ -72,11 +72,15 @@ class Choice:
         """Rows were added to the graph."""
         self._add = _mean(self._add, seconds / rows)
 
+    def concerns(self, rows: int) -> bool:
+        """Whether so many rows may ever have a graph."""
+        return self._always or rows >= self._least
+
     def due(self, rows: int, missing: int) -> bool:
         """Whether the rows that are missing in the graph shall be added now."""
         if self._always:
             return missing > 0
-        if rows < self._least or not missing:
+        if not self.concerns(rows) or not missing:
             return False
         return self._owed >= missing * self._add * 2.0**self._failures
 

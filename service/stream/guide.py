@@ -113,11 +113,15 @@ class Guide:
 
     def took(self, asked: Asked, way: Way | None, seconds: float) -> None:
         """A single search without filter took seconds of CPU; what follows of it."""
+        rows = len(self._index)
         if not self._able or asked.k > _MOST_K:
+            return
+        # Of a small collection nothing is kept, and nothing is worked out.
+        if self._graph is None and not self.choice.concerns(rows):
             return
         self._asked.append(asked)
         if way is None:
-            self.choice.scanned(len(self._index), seconds)
+            self.choice.scanned(rows, seconds)
         else:
             self.choice.walked(len(way.tail), seconds)
         self._consider()
