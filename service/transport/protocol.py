@@ -33,11 +33,13 @@ class Patient(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Waits no longer."""
-        self._until = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Another protocol takes over: a timer would keep this one, with its parser."""
+        self._stop()
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -53,6 +55,12 @@ class Patient(HttpToolsProtocol):
         """The request is there."""
         self._until = None
         super().on_message_complete()
+
+    def _stop(self) -> None:
+        self._until = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _wait(self, seconds: float) -> None:
         self._until = self.loop.time() + seconds
