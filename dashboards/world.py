@@ -36,7 +36,7 @@ def world_board(plan: Plan) -> Board:
             [_writes(), _errors(goals.error_ratio)],
             [_search(), _match()],
             [_lag(goals.lag_changes), _repairs()],
-            [_instances(names.stream_service(plan.catalogue.prefix)), _items()],
+            [_instances(plan.catalogue.prefix), _items()],
         ],
     )
 
@@ -163,9 +163,9 @@ def _repairs() -> Chart:
 
 
 def error_ratio(by: str = "region") -> str:
-    """Share of requests that ended in a server error."""
-    failed = 'meridian_http_requests_total{code=~"5.."}'
-    return f"{_rate(failed, by)} / {_rate('meridian_http_requests_total', by)}"
+    """Share of requests, over any transport, that ended in a server error."""
+    failed = 'meridian_answers_total{outcome="failed"}'
+    return f"{_rate(failed, by)} / {_rate('meridian_answers_total', by)}"
 
 
 def _errors(goal: float) -> Chart:
@@ -189,14 +189,21 @@ def _lag(goal: int) -> Chart:
     )
 
 
-def _instances(service: str) -> Chart:
-    """Workers show the same metrics, so the service is named."""
-    query = f'count by (region) (meridian_connections{{service="{service}"}})'
+def _instances(prefix: str) -> Chart:
+    """Workers show the same metrics, so the services are named."""
+    services = f"{names.stream_service(prefix)}|{names.grpc_service(prefix)}"
+    found = f'meridian_connections{{service=~"{services}"}}'
     return Chart(
-        title="Instances by region",
+        title="Instances by region and service",
         unit=Unit.COUNT,
         label="instances",
-        series=[Series(query=query, legend="{{region}}", plot=Plot.STACKED_AREA)],
+        series=[
+            Series(
+                query=f"count by (region, service) ({found})",
+                legend="{{region}} {{service}}",
+                plot=Plot.STACKED_AREA,
+            )
+        ],
     )
 
 

@@ -69,8 +69,8 @@ def _with_errors(trouble: Json, began: float, goal: float) -> Json:
 
 def _failing(regions: Sequence[str], seconds: float, goal: float) -> dict[str, str]:
     """Regions that answered more requests with a server error than they may."""
-    metric = "meridian_http_requests_total"
-    failed = _increase(f'{metric}{{code=~"5.."}}', seconds)
+    metric = "meridian_answers_total"
+    failed = _increase(f'{metric}{{outcome="failed"}}', seconds)
     total = _increase(metric, seconds)
     return {
         name: f"answered {failed[name]:.0f} of {total[name]:.0f} requests with a "

@@ -15,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from service.contract.errors import STATUS
 from service.tracing import Spans, current
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -67,7 +68,14 @@ class Metrics:
         self.http_requests = Counter(
             "meridian_http_requests", "Answers.", ("route", "code"), registry=r
         )
-        self._answered: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self.answers = Counter(
+            "meridian_answers",
+            "Answers over any transport: answered, refused, or failed by a fault here.",
+            ("transport", "outcome"),
+            registry=r,
+        )
+        self._answered: dict[tuple[str, int], tuple[Counter, Counter]] = {}
+        self._seconds: dict[str, Histogram] = {}
         self.http_seconds = Histogram(
             "meridian_http_request_seconds",
             "Request to answer.",
@@ -115,17 +123,28 @@ class Metrics:
         counter.inc()
         self.notify_seconds.observe(max(0.0, seconds))
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Counts an answer over HTTP."""
+    def answered(self, route: str, status: int, seconds: float | None = None) -> None:
+        """Counts an answer over HTTP, and of an operation how long it took."""
+        # Looked up once a route: `labels` costs more than the count.
         found = self._answered.get((route, status))
         if found is None:
             found = (
                 self.http_requests.labels(route, status),
-                self.http_seconds.labels(route),
+                self.answers.labels("http", _outcome(status)),
             )
             self._answered[route, status] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        for counter in found:
+            counter.inc()
+        if seconds is not None:
+            timed = self._seconds.get(route)
+            if timed is None:
+                timed = self._seconds[route] = self.http_seconds.labels(route)
+            timed.observe(seconds)
+
+    def called(self, transport: str, operation: str, code: str) -> None:
+        """Counts an answer outside HTTP; code: of the contract, or `ok`."""
+        self.calls.labels(transport, operation, code).inc()
+        self.answers.labels(transport, _outcome(STATUS.get(code, 200))).inc()
 
     def _scores(self, r: CollectorRegistry) -> None:
         self.search_seconds = Histogram(
@@ -231,3 +250,9 @@ class Metrics:
     def text(self) -> bytes:
         """The metrics as Prometheus reads them."""
         return generate_latest(self.registry)
+
+
+def _outcome(status: int) -> str:
+    if status >= 500:
+        return "failed"
+    return "refused" if status >= 400 else "answered"

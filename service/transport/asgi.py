@@ -124,7 +124,7 @@ class App:
             )
             failed = ServiceError("internal", "The request failed; its id is logged.")
         status = failed.status
-        self._instance.metrics.http_requests.labels("other", status).inc()
+        self._instance.metrics.answered("other", status)
         if not begun[0]:
             data = orjson.dumps(error_body(failed, request_id))
             cors = await self._instance.access.cors(scope["headers"])

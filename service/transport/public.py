@@ -48,7 +48,7 @@ class Public:
         same = _known(scope, etag)
         data = b"" if same else orjson.dumps(shown(found))
         status = 304 if same else 200
-        self._instance.metrics.http_requests.labels("public", status).inc()
+        self._instance.metrics.answered("public", status)
         await self._http.answer(send, status, data, id_of(scope), extra, JSON)
 
     async def _find(self, address: Address) -> Any:

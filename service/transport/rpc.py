@@ -65,8 +65,7 @@ class Rpc:
                 code = error.code
                 return await _abort(call, error, request_id)
             finally:
-                metrics = self._instance.metrics
-                metrics.calls.labels("grpc", operation.name, code).inc()
+                self._instance.metrics.called("grpc", operation.name, code)
 
         return grpc.unary_unary_rpc_method_handler(serve)
 

@@ -160,5 +160,4 @@ class _Calls:
         while not self._session.has_credit:
             await asyncio.sleep(0.02)
         self._session.queue(answer)
-        metrics = self._api.instance.metrics
-        metrics.calls.labels("websocket", name, code).inc()
+        self._api.instance.metrics.called("websocket", name, code)
