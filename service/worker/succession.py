@@ -120,7 +120,8 @@ class Succession:
             log("WARNING", "recall waits", error=type(error).__name__)
 
     async def _begin(self) -> None:
-        announced = self._inbox.heads(self._settings.hub)
+        """Begins the epoch and reports it, unless another worker was first."""
+        announced, broken = self._inbox.heads(self._settings.hub), False
         while True:
             try:
                 epoch = await self._database.fetchval(
@@ -134,8 +135,15 @@ class Succession:
                 break
             except _FAILURES as error:
                 log("WARNING", "epoch not begun", error=repr(error))
+                broken = True
                 await asyncio.sleep(0.5)
-        await self._report(epoch)
+        if epoch is None and broken:
+            # An attempt that broke may have begun it: told twice is better than never.
+            epoch = await self._database.fetchval(
+                "SELECT max(epoch) FROM head WHERE origin = $1", self._settings.hub
+            )
+        if epoch is not None:
+            await self._report(epoch)
 
     async def _report(self, epoch: int) -> None:
         """Says where the epoch before ended, lane by lane, and what is lost of it."""
