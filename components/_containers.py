@@ -42,6 +42,9 @@ class ServiceShape:
     """JSON of the OIDC issuers whose tokens are believed; left out: none."""
     collector: str | None = None
     """Image of the metrics sidecar, by digest; left out where the platform scrapes."""
+    push_seconds: int | None = None
+    """Between two sendings of the metrics by the service itself; left out: it sends
+    none."""
     trace_share: float | None = None
     """Writes and requests whose spans are kept, of all; left out: none."""
     grpc_min_instances: int | None = None

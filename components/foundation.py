@@ -39,9 +39,12 @@ that holds the second also deletes instances."""
 
 METRICS = {"metrics": "roles/monitoring.metricWriter"}
 """What a collector beside the service needs."""
+PUSHED = {"metrics": "roles/telemetry.metricsWriter"}
+"""What a service that sends its metrics itself needs."""
 TRACES = {"traces": "roles/telemetry.tracesWriter"}
 TRACE_APIS = ("cloudtrace", "telemetry")
 """Spans come in by the second and are kept by the first."""
+PUSH_APIS = ("telemetry",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,8 @@ class FoundationArgs:
     """Registry and digest of the service."""
     traces: bool | None = None
     """Whether the accounts write spans; left out: they do not."""
+    pushes: bool | None = None
+    """Whether the service sends its metrics itself; left out: it does not."""
     other_projects: Sequence[str] | None = None
     """Projects of cells and edge, where they are not this one; their APIs are on."""
     further_apis: Sequence[str] | None = None
@@ -103,8 +108,11 @@ class Foundation(Component):
     ) -> None:
         super().__init__("meridian:index:Foundation", name, opts)
         args = coerce(FoundationArgs, args)
-        traced = TRACE_APIS if args.traces else ()
-        wanted = sorted({*APIS, *traced, *(args.further_apis or ())})
+        told = {
+            *(TRACE_APIS if args.traces else ()),
+            *(PUSH_APIS if args.pushes else ()),
+        }
+        wanted = sorted({*APIS, *told, *(args.further_apis or ())})
         apis = [self._api(api) for api in wanted]
         others = [
             self._api(api, project)
@@ -184,6 +192,7 @@ class Foundation(Component):
                     "sql-client": "roles/cloudsql.client",
                     "sql-login": "roles/cloudsql.instanceUser",
                     **(METRICS if args.metrics else {}),
+                    **(PUSHED if args.pushes else {}),
                     **(TRACES if args.traces else {}),
                 },
             ),

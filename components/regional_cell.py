@@ -175,6 +175,8 @@ class RegionalCell(Component):
             values["MERIDIAN_RATES"] = args.shape.rates
         if args.shape.issuers is not None:
             values["MERIDIAN_ISSUERS"] = args.shape.issuers
+        if args.shape.push_seconds is not None:
+            values["MERIDIAN_PUSH_SECONDS"] = str(args.shape.push_seconds)
         if args.shape.trace_share is not None:
             values["MERIDIAN_TRACE_SHARE"] = f"{args.shape.trace_share:g}"
         if args.inbox.origin is not None:

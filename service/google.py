@@ -108,6 +108,11 @@ class Google:
         kind = "application/x-protobuf"
         await self._send("POST", _TELEMETRY, "/v1/traces", data, 10, kind)
 
+    async def write_metrics(self, data: bytes) -> None:
+        """Sends an `ExportMetricsServiceRequest`; raises one of `UNREACHABLE`."""
+        kind = "application/x-protobuf"
+        await self._send("POST", _TELEMETRY, "/v1/metrics", data, 10, kind)
+
     async def _call(
         self, method: str, api: str, path: str, body: Any, seconds: float
     ) -> Any:

@@ -50,6 +50,8 @@ class Settings:
     """`http` or `grpc`: one port carries one of them (ADR 0010)."""
     admin_port: int
     """Beside gRPC: health, metrics and administration over HTTP/1.1."""
+    service: str
+    """Name that the platform gives; empty where it gives none."""
     revision: str
     access: str
     """`open`: nobody is asked who he is; `required`: everybody needs a key."""
@@ -67,6 +69,8 @@ class Settings:
     """Seconds between two comparisons of a hub's state with another hub's."""
     trace_share: float
     """Share of changes and requests whose spans are kept, 0 to 1."""
+    push_seconds: float
+    """Between two sendings of the metrics by this process; 0: others scrape it."""
     graph: str
     """`auto`: graphs for searches where they pay; `always` or `off`."""
     graph_mib: int
@@ -122,6 +126,7 @@ class Settings:
             port=int(port) if port else None,
             protocol=_one_of(environ, "MERIDIAN_PROTOCOL", ("http", "grpc")),
             admin_port=int(environ.get("MERIDIAN_ADMIN_PORT", "8081")),
+            service=environ.get("K_SERVICE", ""),
             revision=environ.get("K_REVISION", ""),
             access=_one_of(environ, "MERIDIAN_ACCESS", ("open", "required")),
             root_key_sha256=environ.get("MERIDIAN_ROOT_KEY_SHA256", ""),
@@ -131,6 +136,7 @@ class Settings:
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
             digest_seconds=_seconds(environ, "MERIDIAN_DIGEST_SECONDS", 600.0),
             trace_share=_share(environ.get("MERIDIAN_TRACE_SHARE", "0")),
+            push_seconds=_seconds(environ, "MERIDIAN_PUSH_SECONDS", 0.0),
             graph=_one_of(environ, "MERIDIAN_GRAPH", ("auto", "off", "always")),
             graph_mib=_mebibytes(environ, "MERIDIAN_GRAPH_MIB"),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
@@ -164,7 +170,9 @@ def _share(text: str) -> float:
 
 def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     """A duration; the shortest is 0.1 s."""
-    text = environ.get(name) or str(default)
+    text = environ.get(name)
+    if not text:
+        return default
     try:
         seconds = float(text)
     except ValueError:

@@ -209,7 +209,7 @@ class Spans:
             return
         span.start_time_unix_nano = began
         span.end_time_unix_nano = max(began, ended)
-        span.attributes.extend(_pairs(attributes))
+        span.attributes.extend(pairs(attributes))
         self._waiting.append(span)
 
     async def run(self, google: Google) -> None:
@@ -233,7 +233,7 @@ class Spans:
     def _encoded(self, spans: list[Span]) -> bytes:
         request = ExportTraceServiceRequest()
         group = request.resource_spans.add()
-        group.resource.attributes.extend(_pairs(self._resource))
+        group.resource.attributes.extend(pairs(self._resource))
         scope = group.scope_spans.add()
         scope.scope.name = _SCOPE
         scope.spans.extend(spans)
@@ -247,7 +247,8 @@ def _span(trace: bytes, span: bytes, parent: bytes, name: str, kind: Any) -> Spa
     )
 
 
-def _pairs(attributes: Attributes) -> Iterator[KeyValue]:
+def pairs(attributes: Attributes) -> Iterator[KeyValue]:
+    """Attributes as OTLP carries them."""
     for key, value in attributes.items():
         yield KeyValue(key=key, value=_any(value))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from topology.limits import SCRAPE_SECONDS
 from topology.settings import setting
 
 PROJECT = r"[a-z][a-z0-9-]{4,28}[a-z0-9]"
@@ -244,10 +245,11 @@ class StorageSettings:
 
 
 class Collector(StrEnum):
-    """Who reads the metrics that the service shows."""
+    """How metrics leave an instance."""
 
     PLATFORM = "platform"
     SIDECAR = "sidecar"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +257,8 @@ class TelemetrySettings:
     """How metrics reach the dashboards, and of what spans are kept."""
 
     collector: Collector
-    """`platform` scrapes by itself; on Cloud Run a `sidecar` is needed."""
+    """The `platform` scrapes, a `sidecar` does, or the `service` sends them itself; on
+    Cloud Run one of the last two is needed."""
     image: str | None = setting(
         default=None,
         pattern=r"[a-z0-9./:-]+@sha256:[0-9a-f]{64}",
@@ -264,6 +267,16 @@ class TelemetrySettings:
     """Image of the sidecar: Google's collector for Managed Prometheus."""
     trace_share: float = setting(default=0.0, minimum=0, maximum=1, unit="share")
     """Writes and requests whose spans are kept, of all; the bill leaves them out."""
+
+    @property
+    def sidecar(self) -> str | None:
+        """Image of the sidecar, where there is one."""
+        return self.image if self.collector is Collector.SIDECAR else None
+
+    @property
+    def push_seconds(self) -> int | None:
+        """Between two sendings by the service, where it sends."""
+        return SCRAPE_SECONDS if self.collector is Collector.SERVICE else None
 
 
 @dataclass(frozen=True, kw_only=True)

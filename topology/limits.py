@@ -87,7 +87,8 @@ SERIES_PER_INSTANCE = 200
 among them."""
 
 SCRAPE_SECONDS = 30
-"""Interval of the collector beside the service. Google, Managed Prometheus, 2026-11."""
+"""Interval of the collector beside the service (Google, Managed Prometheus, 2026-11),
+and of a service that sends its metrics itself."""
 
 IMAGE_GIB = 1
 """Container image with its layers' history. Assumption."""

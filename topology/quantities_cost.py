@@ -139,8 +139,8 @@ def cost_messages(at: At) -> Value:
 
 @regional("USD/month", "instances x series x samples of a month x price")
 def cost_metrics(at: At) -> Value:
-    """Managed Prometheus, where a collector stands beside the service."""
-    if at.key("telemetry.collector") != "sidecar":
+    """Managed Prometheus, where a sidecar or the service itself writes to it."""
+    if at.key("telemetry.collector") == "platform":
         return 0.0
     each = at.limit("SERIES_PER_INSTANCE") * seconds(at) / at.limit("SCRAPE_SECONDS")
     count = both(at, "instances") + at.value("workers")

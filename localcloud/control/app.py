@@ -20,6 +20,7 @@ from localcloud.control.identity import Keys, metadata_routes
 from localcloud.control.objects import Objects
 from localcloud.control.page import Page
 from localcloud.control.pubsub import Broker
+from localcloud.control.pushed import PushedMetrics
 from localcloud.control.rest import Rest
 from localcloud.control.secrets import Secrets
 from localcloud.control.status import Status
@@ -69,6 +70,7 @@ class ControlPlane:
         )
         self.secrets = Secrets(self.store, self.keys)
         self.traces = Traces()
+        self.pushed = PushedMetrics(world.prometheus)
         self.objects = Objects(self.store, world.folder("objects"))
         self.stopping = asyncio.Event()
         self.leaving = asyncio.Event()
@@ -109,6 +111,7 @@ class ControlPlane:
                 *self.secrets.routes(),
                 *self.objects.routes(),
                 *self.traces.routes(),
+                *self.pushed.routes(),
                 web.get(
                     "/redis.googleapis.com/v1/{instance:projects/.+/instances/[^/]+}"
                     "/authString",
@@ -173,7 +176,7 @@ class ControlPlane:
         if not self.status_code:
             pid_file.unlink(missing_ok=True)
         self.broker.flush()
-        for part in (self.run, self.envoy, self.page):
+        for part in (self.run, self.envoy, self.page, self.pushed):
             await part.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(runner.cleanup(), 3)

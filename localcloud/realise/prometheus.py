@@ -12,6 +12,7 @@ import re
 
 import yaml
 
+from localcloud.control.pushed import PUSH_VARIABLE
 from localcloud.control.store import Json, Row, Store
 from localcloud.realise.run import Run, region_of
 from localcloud.supervisor import Running, Supervisor
@@ -61,6 +62,8 @@ class Prometheus:
     def _targets(self) -> list[Json]:
         found = []
         for path, pool in sorted(self._run.pools.items()):
+            if pool.spec is not None and dict(pool.spec.env).get(PUSH_VARIABLE):
+                continue
             ports = sorted(i.admin for i in pool.instances.values() if i.ready)
             labels = {"region": region_of(path), "service": path.rsplit("/", 1)[-1]}
             targets = [f"127.0.0.1:{port}" for port in ports]
@@ -114,6 +117,7 @@ class Prometheus:
             f"--storage.tsdb.retention.time={RETENTION}",
             f"--web.listen-address={self._world.address}:{PROMETHEUS_PORT}",
             "--log.level=warn",
+            "--web.enable-otlp-receiver",
         ]
         log_file = self._world.home / "logs" / "prometheus.log"
         env = {"GOGC": "40", "GOMAXPROCS": "1", "HOME": str(self._folder)}

@@ -15,6 +15,7 @@ from service.contract import ServiceError
 from service.kernel import Kernel
 from service.log.database import GONE, connect
 from service.log.migrate import is_migrated, migrate
+from service.pushed import Pushed
 from service.settings import Settings
 from service.stream.admin import Recent
 from service.stream.connections import Connections
@@ -116,6 +117,7 @@ async def run(
     recent = Recent(settings.region)
     health = Health(instance, connections)
     api = Api(instance)
+    pushed = Pushed(instance.metrics.registry, settings, health.export)
     tasks = [
         asyncio.create_task(instance.committer.run()),
         asyncio.create_task(health.run()),
@@ -124,6 +126,7 @@ async def run(
         asyncio.create_task(instance.access.run()),
         asyncio.create_task(watch_over(instance, connections)),
         asyncio.create_task(instance.metrics.spans.run(instance.google)),
+        asyncio.create_task(pushed.run(instance.google)),
     ]
     log("INFO", "instance starts", region=settings.region, kernel=kernel.name)
 
@@ -142,6 +145,7 @@ async def run(
     await instance.keeper.close()
     for task in tasks:
         task.cancel()
+    await pushed.send(instance.google)
     await instance.close()
     log("INFO", "instance ends", region=settings.region)
 

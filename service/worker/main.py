@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 import asyncpg
 import orjson
@@ -15,6 +16,7 @@ from service.log.database import GONE, connect, pool
 from service.log.migrate import migrate, wait_migrated
 from service.log.reader import Reader
 from service.log.state import State
+from service.pushed import Pushed
 from service.settings import Settings
 from service.stream.mail import Mail
 from service.telemetry import Metrics, log
@@ -63,16 +65,25 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         succession = Succession(settings, google, database, inbox, metrics)
         work += [_lead(succession, lineage, relay, reconciler)]
         work += [_drop_old_ranges(database), _sweep(database, state)]
+
+    def export() -> None:
+        inbox.export()
+        if reconciler is not None:
+            reconciler.export()
+
+    pushed = Pushed(metrics.registry, settings, export)
+    work.append(pushed.run(google))
     log("INFO", "worker starts", region=settings.region, hub=settings.is_hub)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(w) for w in work]
-        server = _server(settings, metrics, inbox, reconciler)
+        server = _server(settings, metrics, export)
         if server is not None:
             tasks.append(group.create_task(server._serve([sock] if sock else None)))
         await _until_signal()
         for task in tasks:
             task.cancel()
     await metrics.spans.send(google)
+    await pushed.send(google)
     await mail.close()
     await client.aclose()
     database.terminate()
@@ -150,10 +161,7 @@ async def _drop_old_ranges(database: asyncpg.Pool) -> None:
 
 
 def _server(
-    settings: Settings,
-    metrics: Metrics,
-    inbox: Inbox,
-    reconciler: Reconciler | None,
+    settings: Settings, metrics: Metrics, export: Callable[[], None]
 ) -> uvicorn.Server | None:
     """Metrics and liveness where the platform gives a port."""
     if settings.port is None:
@@ -162,9 +170,7 @@ def _server(
     async def app(scope, receive, send):  # type: ignore[no-untyped-def]
         if scope["type"] != "http":
             return
-        inbox.export()
-        if reconciler is not None:
-            reconciler.export()
+        export()
         if scope["path"] == "/metrics":
             status, body = 200, metrics.text()
         elif scope["path"].startswith("/health/"):

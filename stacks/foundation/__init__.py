@@ -23,7 +23,8 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
             services_range=catalogue.network.services,
             hubs=world.plan.hubs,
             dead_letter_seconds=7 * 86_400,
-            metrics=catalogue.telemetry.image is not None,
+            metrics=catalogue.telemetry.sidecar is not None,
+            pushes=catalogue.telemetry.push_seconds is not None,
             traces=catalogue.telemetry.trace_share > 0,
             image=ServiceImageArgs(
                 repository=image.repository,

@@ -410,6 +410,28 @@ def test_a_collector_is_declared_beside_the_service_where_the_catalogue_has_one(
     assert "roles/monitoring.metricWriter" in roles
 
 
+def test_a_service_that_sends_its_metrics_itself_has_no_collector_beside_it(
+    prod: list[Registration], declare: Declare, small: Catalogue
+) -> None:
+    def told(world: list[Registration]) -> list[bool]:
+        return [
+            any(e["name"] == "MERIDIAN_PUSH_SECONDS" for e in container["envs"])
+            for resource in services(world) + of(world, "WorkerPool")
+            for container in resource.inputs["template"]["containers"]
+        ]
+
+    assert not any(told(prod))
+    image = f"example.com/collector@sha256:{'c' * 64}"
+    telemetry = TelemetrySettings(collector=Collector.SERVICE, image=image)
+    world = declare(dataclasses.replace(small, telemetry=telemetry))
+    assert told(world) and all(told(world))
+    roles = {r.inputs["role"] for r in of(world, "IAMMember")}
+    assert "roles/telemetry.metricsWriter" in roles
+    assert "roles/monitoring.metricWriter" not in roles
+    enabled = {r.inputs.get("service") for r in of(world, "Service")}
+    assert "telemetry.googleapis.com" in enabled
+
+
 def test_docker_builds_only_where_the_catalogue_asks(
     prod: list[Registration], declare: Declare, small: Catalogue
 ) -> None:
