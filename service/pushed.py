@@ -85,9 +85,11 @@ class Pushed:
         scope.scope.name = "meridian"
         for family in self._registry.collect():
             metric = _SHAPES[family.type](family, self._since, now)
-            for point in _points(metric):
+            points = _points(metric)
+            for point in points:
                 point.attributes.extend(pairs(self._labels))
-            scope.metrics.append(metric)
+            if points:  # one that nobody has used yet would be dropped, with a warning
+                scope.metrics.append(metric)
         data: bytes = made.SerializeToString()
         return data
 

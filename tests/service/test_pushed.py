@@ -85,6 +85,11 @@ def test_what_is_sent_is_what_a_scrape_reads():
     ]
     assert resource["service.name"] == "meridian-stream"
     assert resource["cloud.region"] == "asia" and resource["service.instance.id"]
+    (group,) = ExportMetricsServiceRequest.FromString(
+        pushed.request(2.0)
+    ).resource_metrics
+    for metric in group.scope_metrics[0].metrics:
+        assert getattr(metric, metric.WhichOneof("data")).data_points, metric.name
     for point in histograms:
         assert 0 < point.start_time_unix_nano < point.time_unix_nano
 
