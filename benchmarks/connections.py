@@ -1,6 +1,7 @@
 """Notifications to a thousand connections, and the memory of idle ones.
 
     python -m benchmarks.connections [--world FOLDER] [--connections 1000] [--writes 30]
+    python -m benchmarks.connections --alone
 
 One stream on each of the connections of one instance, all matched by every write:
 CPU of the instance for each notification, over WebSocket (deflate off) and over gRPC
@@ -8,13 +9,16 @@ CPU of the instance for each notification, over WebSocket (deflate off) and over
 own with a token of its own; its size is printed. Then memory, proportional set size
 before and after: of connections without a stream, and of streams of d 384 on one.
 Beside it a raw ASGI application on the same server that sends as many frames of the
-same size to as many connections: what no service on it can go below.
+same size to as many connections: what no service on it can go below. With --alone
+that pair only, in a region by itself that keeps production's share of traces, as
+`benchmarks.writes` has it; a local world traces every write.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,8 +27,9 @@ import numpy as np
 import orjson
 
 from benchmarks.clone import Clone, Json, arguments, running_world
-from benchmarks.measure import noise, report
+from benchmarks.measure import noise, report, summary
 from benchmarks.wire import cpu_of, instance_of, proportional, raw_server
+from benchmarks.writes import single_region
 from service.client import Client, Query
 
 REGION = "us-central1"
@@ -137,9 +142,11 @@ async def write(client: Client, count: int) -> None:
         await client.put(f"{COLLECTION}-{SMALL}", [item])
 
 
-async def by_websocket(clone: Clone, url: str, connections: int, writes: int) -> Json:
-    """CPU of a notification over WebSocket."""
-    pid, port = instance_of(clone, REGION)
+async def by_websocket(
+    instance: tuple[int, int], url: str, connections: int, writes: int
+) -> Json:
+    """CPU of a notification over WebSocket, of an instance's (pid, port)."""
+    pid, port = instance
     async with opened(port, connections) as sockets, Client(url) as client:
         for number, socket in enumerate(sockets):
             await socket.send_bytes(orjson.dumps(watch(f"s{number}", SMALL, -1.0)))
@@ -252,7 +259,9 @@ async def run(clone: Clone, connections: int, writes: int) -> Json:
             await client.create(f"{COLLECTION}-{dimension}", dimension=dimension)
     answer = {
         "memory": await memory(clone, connections),
-        "websocket": await by_websocket(clone, url, connections, writes),
+        "websocket": await by_websocket(
+            instance_of(clone, REGION), url, connections, writes
+        ),
         "grpc": await by_grpc(clone, url, max(1, connections // 10), writes),
     }
     size = answer["websocket"]["frame_bytes"]
@@ -263,12 +272,45 @@ async def run(clone: Clone, connections: int, writes: int) -> Json:
     return answer
 
 
+async def alone(connections: int, writes: int, rounds: int = 3) -> Json:
+    """Ours and the raw application in turns, in a region by itself."""
+    with single_region() as region:
+        await region.world.ready()
+        part = region.second_instance()
+        instance = part["pid"], part["port"]
+        async with Client(region.url) as client:
+            await client.create(f"{COLLECTION}-{SMALL}", dimension=SMALL)
+        ours, raw = [], []
+        for _ in range(rounds):
+            found = await by_websocket(instance, region.url, connections, writes)
+            ours.append(found["cpu_us"])
+            size = found["frame_bytes"]
+            raw.append((await by_raw(connections, writes, size))["cpu_us"])
+    return {
+        "websocket_us": summary(ours, 2),
+        "raw_us": summary(raw, 2),
+        "a_second_and_core": round(1e6 / statistics.median(ours)),
+        "ratio": summary([o / r for o, r in zip(ours, raw, strict=True)], 2),
+        "frame_bytes": size,
+    }
+
+
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--connections", type=int, default=1_000)
     parser.add_argument("--writes", type=int, default=30)
+    parser.add_argument("--alone", action="store_true", help="No world: one region.")
     given = parser.parse_args()
     before = noise()
+    if given.alone:
+        found = asyncio.run(alone(given.connections, given.writes))
+        line = (
+            f"{found['a_second_and_core']:,} notifications/s a core (goal "
+            f"{GOAL_RATE:,}), {found['websocket_us']} us each; raw {found['raw_us']} "
+            f"us; ratio {found['ratio']}"
+        )
+        report("connections", found, [line], before)
+        return
     with running_world(given.world, live=True) as clone:
         answer = asyncio.run(run(clone, given.connections, given.writes))
     held = answer["memory"]

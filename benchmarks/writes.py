@@ -18,12 +18,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import statistics
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +104,9 @@ async def durable(region: Any) -> None:
         raise RuntimeError(f"acknowledged is not durable here: {found}")
 
 
-async def run(world: World, folder: Path, items: int, singles: int) -> Json:
+async def run(region: Any, items: int, singles: int) -> Json:
+    world = region.world
     await world.ready()
-    region = world.regions[REGION]
     kinds = ("zone", "region") if REPLICA in world.regions else ("zone",)
     await durable(region)
     parts = [region.second_instance(), region.worker]
@@ -115,7 +117,26 @@ async def run(world: World, folder: Path, items: int, singles: int) -> Json:
         await measured(parts, kind, BATCH, BATCH, 1)  # warms
         answer[f"{kind} batched"] = await measured(parts, kind, items, BATCH, NARROW)
         answer[f"{kind} single"] = await measured(parts, kind, singles, 1, WIDE)
-    return answer | {"fdatasync_ms": round(sync_seconds(folder) * 1000, 3)}
+    return answer | {"fdatasync_ms": round(sync_seconds(world.folder) * 1000, 3)}
+
+
+@contextlib.contextmanager
+def single_region(*, replica: bool = False) -> Iterator[Any]:
+    """A region by itself, with a second one that follows it when `replica`; of traces
+    it keeps production's share."""
+    with tempfile.TemporaryDirectory(prefix="meridian-writes-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        init_postgres(folder / "cluster")
+        template = Template()
+        regions = {REGION: REGION} | ({REPLICA: REGION} if replica else {})
+        cluster, share = folder / "cluster", {"MERIDIAN_TRACE_SHARE": TRACE_SHARE}
+        world = World(folder, template, cluster, regions, {}, **share)
+        try:
+            yield world.regions[REGION]
+        finally:
+            world.close()
+            template.close()
 
 
 def main() -> None:
@@ -127,19 +148,8 @@ def main() -> None:
     )
     given = parser.parse_args()
     before = noise()
-    with tempfile.TemporaryDirectory(prefix="meridian-writes-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "cluster")
-        template = Template()
-        regions = {REGION: REGION} | ({REPLICA: REGION} if given.replica else {})
-        cluster, share = folder / "cluster", {"MERIDIAN_TRACE_SHARE": TRACE_SHARE}
-        world = World(folder, template, cluster, regions, {}, **share)
-        try:
-            answer = asyncio.run(run(world, folder, given.items, given.singles))
-        finally:
-            world.close()
-            template.close()
+    with single_region(replica=given.replica) as region:
+        answer = asyncio.run(run(region, given.items, given.singles))
     lines = [
         f"{name}: {answer[name]['items_a_second']:,} items/s "
         f"({'met' if answer[name]['items_a_second'] >= goal else 'missed'}, goal "
