@@ -56,10 +56,9 @@ class Starting:
             if here >= lane.sequencers[origin].position:
                 continue
             oldest = await self._oldest(origin, lane.number)
-            # This region's database may still lack what came through the feed.
-            recent = lane.recent[origin]
-            if recent and (oldest is None or recent[0].position < oldest):
-                oldest = recent[0].position
+            if oldest is None and lane.recent[origin]:
+                # This region's database may still lack what came through the feed.
+                oldest = lane.recent[origin][0].position
             if oldest is None:
                 oldest = lane.sequencers[origin].position
                 oldest = Position(oldest.epoch, oldest.seq + 1)
