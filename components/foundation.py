@@ -45,6 +45,7 @@ TRACES = {"traces": "roles/telemetry.tracesWriter"}
 TRACE_APIS = ("cloudtrace", "telemetry")
 """Spans come in by the second and are kept by the first."""
 PUSH_APIS = ("telemetry",)
+"""Where metrics that the service sends come in."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -231,8 +231,10 @@ class _Job:
             # The edge touches what every region is reached through.
             watched = self._plan.serving if slices.EDGE in wave.slices else wave.regions
             if watched:
-                goal = self._plan.catalogue.objectives.error_ratio
-                judged = gate.watch(watched, self._bake, goal)
+                catalogue = self._plan.catalogue
+                goal = catalogue.objectives.error_ratio
+                after = gate.judged_after(catalogue.telemetry.push_seconds)
+                judged = gate.watch(watched, self._bake, goal, after)
                 self._say(f"  gate: {judged}")
         except CommandError as error:
             self._roll_back(error)

@@ -38,6 +38,8 @@ def finish(work: Coroutine[Any, Any, Any]) -> Any:
         # What refuses a stream answers a message, which has no request's id.
         request = f", request {error.request_id}" if error.request_id else ""
         text = f"{error} ({error.code}{request})"
+        if error.code == "unknown_collection":
+            text += "\n`meridian put COLLECTION --create` makes one and writes to it."
         raise CommandError(text, code) from error
 
 

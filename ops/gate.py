@@ -18,8 +18,10 @@ BAD_LOOKS = 3
 """Looks in a row at which a region is not sound before the gate closes."""
 
 
-JUDGED_SECONDS = 6
-"""Shortest bake time whose errors are judged: three looks of Prometheus, every 2 s."""
+LOOKED_SECONDS = 2
+"""Between two looks of this machine's Prometheus at a process."""
+LOOKS = 3
+"""Of them a judgement of errors needs."""
 FEW = 5
 """Failed requests of a region that are no trend: a share of little traffic is noise."""
 
@@ -28,12 +30,21 @@ class GateError(CommandError):
     """A region of the wave is not sound."""
 
 
-def watch(regions: Sequence[str], seconds: float, error_ratio: float) -> str:
+def judged_after(push_seconds: int | None) -> int:
+    """Shortest bake time, in seconds, whose errors are judged; `push_seconds`: between
+    two sendings of a service that sends its metrics itself."""
+    return LOOKS * (push_seconds or LOOKED_SECONDS)
+
+
+def watch(
+    regions: Sequence[str], seconds: float, error_ratio: float, judged: int
+) -> str:
     """Look at the regions until they were sound for `seconds`; raises `GateError`.
 
     Sound: ready through its own front door, nothing degraded, and no larger share of
     requests than `error_ratio` ended in a server error. A cell born today has no front
-    door before the edge knows it; its instances must be ready. Returns what was judged.
+    door before the edge knows it; its instances must be ready. Errors are judged from
+    `judged` seconds on (`judged_after`). Returns what was judged.
     """
     bad: dict[str, int] = dict.fromkeys(regions, 0)
     began = time.monotonic()
@@ -47,19 +58,19 @@ def watch(regions: Sequence[str], seconds: float, error_ratio: float) -> str:
         late = sound_since is None and time.monotonic() - began > SETTLE_SECONDS
         failing = sound_since is not None and max(bad.values()) >= BAD_LOOKS
         if late or failing:
-            raise GateError(_text(_with_errors(trouble, began, error_ratio)))
+            since = max(judged, time.monotonic() - began)
+            raise GateError(_text(_with_errors(trouble, since, error_ratio)))
         time.sleep(min(LOOK_SECONDS, max(0.05, seconds)))
-    if seconds < JUDGED_SECONDS:
-        return f"sound for {seconds:g} s; errors need {JUDGED_SECONDS} s to be judged"
+    if seconds < judged:
+        return f"sound for {seconds:g} s; errors need {judged} s to be judged"
     trouble = _failing(regions, seconds, error_ratio)
     if trouble:
         raise GateError(_text(trouble))
     return f"sound for {seconds:g} s, at most {error_ratio:.2%} of requests failed"
 
 
-def _with_errors(trouble: Json, began: float, goal: float) -> Json:
+def _with_errors(trouble: Json, seconds: float, goal: float) -> Json:
     """The same, and of a region that failed requests how many: it may be why."""
-    seconds = max(JUDGED_SECONDS, time.monotonic() - began)
     errors = _failing(list(trouble), seconds, goal)
     return {
         name: f"{what}; {errors[name]}" if name in errors else what

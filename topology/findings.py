@@ -46,6 +46,15 @@ def find(plan: "Plan") -> Iterator[Finding]:
             message="has metrics that nobody collects, so alerts stay silent",
             remedy="put the collector's image, by digest, under telemetry.image",
         )
+    if telemetry.image is not None and telemetry.sidecar is None:
+        yield Finding(
+            level=Level.WARNING,
+            code="collector-image",
+            place="world",
+            message=f"names a collector's image, and telemetry.collector is "
+            f"{telemetry.collector.value}: no sidecar is declared",
+            remedy="leave telemetry.image out, or set telemetry.collector to sidecar",
+        )
     service = plan.catalogue.service
     if service.access is AccessMode.REQUIRED and service.root_key_sha256 is None:
         yield Finding(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy
 
-from service.kernel import native
+from service.kernel import metric, native
 from service.kernel.build import build
 from service.kernel.interface import unit
 from service.kernel.library import runnable
@@ -48,3 +48,9 @@ def vectors(seed, n, d, kind):
 
 
 KINDS = ("unit", "skewed", "repeated", "zero", "axes")
+
+
+def put(index, name, row):
+    """Adds a stored row of a metric; its slot."""
+    factor, bias = metric.stored(name, row)
+    return index.add(row, factor=factor, bias=bias)

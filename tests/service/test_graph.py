@@ -5,7 +5,7 @@ import pytest
 
 from service.kernel import metric
 from service.kernel.graph import Graph
-from tests.service.kernel_build import kernels, vectors
+from tests.service.kernel_build import kernels, put, vectors
 
 NONE = numpy.empty(0, numpy.int64)
 EVERYTHING = -numpy.inf
@@ -15,11 +15,6 @@ DIMENSION = 32
 @pytest.fixture(params=kernels(), ids=lambda k: k.name)
 def kernel(request):
     return request.param
-
-
-def put(index, name, row):
-    factor, bias = metric.stored(name, row)
-    return index.add(row, factor=factor, bias=bias)
 
 
 @pytest.mark.parametrize("name", metric.METRICS)

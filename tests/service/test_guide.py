@@ -21,7 +21,7 @@ from service.stream.guide import Guide
 from service.stream.guides import Guides
 from service.stream.trial import Asked
 from service.telemetry import Metrics
-from tests.service.kernel_build import kernels, vectors
+from tests.service.kernel_build import kernels, put, vectors
 
 EVERYTHING = -numpy.inf
 DIMENSION = 32
@@ -30,11 +30,6 @@ DIMENSION = 32
 @pytest.fixture(params=kernels(), ids=lambda k: k.name)
 def kernel(request):
     return request.param
-
-
-def put(index, name, row):
-    factor, bias = metric.stored(name, row)
-    return index.add(row, factor=factor, bias=bias)
 
 
 class Beside:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from topology import Plan, load, make_plan
+from topology.blocks import Collector, TelemetrySettings
 from topology.facts import places, round_trips
 from topology.findings import Level, fold
 from topology.reader import ROOT
@@ -218,3 +219,18 @@ def test_the_model_needs_no_pulumi() -> None:
         check=False,
     )
     assert (answer.returncode, answer.stdout) == (0, "[]\n"), answer.stderr
+
+
+def test_a_collectors_image_without_a_sidecar_is_said_to_be_of_no_use(
+    local: Plan,
+) -> None:
+    def codes(collector: Collector, image: str | None) -> set[str]:
+        telemetry = TelemetrySettings(collector=collector, image=image)
+        made = make_plan(dataclasses.replace(local.catalogue, telemetry=telemetry))
+        return {f.code for f in made.findings}
+
+    image = f"example.com/collector@sha256:{'c' * 64}"
+    assert "collector-image" in codes(Collector.SERVICE, image)
+    assert "collector-image" in codes(Collector.PLATFORM, image)
+    assert "collector-image" not in codes(Collector.SIDECAR, image)
+    assert "collector-image" not in codes(Collector.SERVICE, None)
