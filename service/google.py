@@ -1,13 +1,18 @@
-"""Google's APIs as this service uses them: token, Pub/Sub, Memorystore AUTH, traces."""
+"""Google's APIs as this service uses them: token, Pub/Sub, Memorystore AUTH, Cloud
+Storage, telemetry.
+"""
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import orjson
 import pybase64
+from yarl import URL
 
 from service.settings import Settings
 
@@ -16,6 +21,8 @@ PULL_MOST = 100
 _PUBSUB = "pubsub.googleapis.com"
 _TELEMETRY = "telemetry.googleapis.com"
 _REDIS = "redis.googleapis.com"
+_STORAGE = "storage.googleapis.com"
+_BYTES = "application/octet-stream"
 _TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
@@ -29,7 +36,7 @@ class Message:
 
 
 class GoogleError(Exception):
-    """An answer other than 200, with its status and the start of its body."""
+    """An answer that is no success, with its status and the start of its body."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"HTTP {status}: {body[:200]}")
@@ -113,6 +120,38 @@ class Google:
         kind = "application/x-protobuf"
         await self._send("POST", _TELEMETRY, "/v1/metrics", data, 10, kind)
 
+    async def read_object(self, bucket: str, name: str, seconds: float) -> bytes:
+        """Content of an object; raises GoogleError 404 where there is none."""
+        path = f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
+        return await self._send("GET", _STORAGE, path, None, seconds)
+
+    async def write_object(self, bucket: str, name: str, data: bytes) -> None:
+        """Writes an object whole; whoever reads it sees the old or the new one."""
+        query = urlencode({"uploadType": "media", "name": name})
+        path = f"/upload/storage/v1/b/{bucket}/o?{query}"
+        await self._send("POST", _STORAGE, path, data, 120, _BYTES)
+
+    async def list_objects(self, bucket: str, prefix: str) -> AsyncIterator[str]:
+        """Names that begin so."""
+        query = {"prefix": prefix, "fields": "items(name),nextPageToken"}
+        while True:
+            path = f"/storage/v1/b/{bucket}/o?{urlencode(query)}"
+            page = await self._call("GET", _STORAGE, path, None, 30)
+            for item in page.get("items", ()):
+                yield item["name"]
+            if not page.get("nextPageToken"):
+                return
+            query["pageToken"] = page["nextPageToken"]
+
+    async def delete_object(self, bucket: str, name: str) -> None:
+        """Removes an object; one that has gone already is no error."""
+        path = f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
+        try:
+            await self._send("DELETE", _STORAGE, path, None, 30)
+        except GoogleError as error:
+            if error.status != 404:
+                raise
+
     async def _call(
         self, method: str, api: str, path: str, body: Any, seconds: float
     ) -> Any:
@@ -132,7 +171,9 @@ class Google:
         token = await self.token()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        url = self._settings.google_api.replace("{api}", api) + path
+        # What is quoted stays quoted: an object's name is one segment of the path.
+        address = self._settings.google_api.replace("{api}", api) + path
+        url = URL(address, encoded=True)
         timeout = aiohttp.ClientTimeout(total=seconds)
         async with self._http().request(
             method, url, data=data, headers=headers, timeout=timeout
@@ -143,7 +184,7 @@ class Google:
         data = await answer.read()
         if answer.status == 401:
             self._token_until = 0.0
-        if answer.status != 200:
+        if answer.status // 100 != 2:
             raise GoogleError(answer.status, data.decode(errors="replace"))
         return data
 

@@ -67,6 +67,12 @@ class Settings:
     """By tier and group; what is not named is not limited."""
     digest_seconds: float
     """Seconds between two comparisons of a hub's state with another hub's."""
+    bucket: str
+    """Where the region keeps snapshots of collections; empty: nowhere."""
+    snapshot_seconds: float
+    """Seconds after which a worker brings a snapshot up to date."""
+    snapshot_rows: int
+    """Rows below which a collection has no snapshot."""
     trace_share: float
     """Share of changes and requests whose spans are kept, 0 to 1."""
     push_seconds: float
@@ -135,10 +141,13 @@ class Settings:
             issuers=environ.get("MERIDIAN_ISSUERS", ""),
             rates=_rates(environ.get("MERIDIAN_RATES", "{}")),
             digest_seconds=_seconds(environ, "MERIDIAN_DIGEST_SECONDS", 600.0),
+            bucket=environ.get("MERIDIAN_BUCKET", ""),
+            snapshot_seconds=_seconds(environ, "MERIDIAN_SNAPSHOT_SECONDS", 1800.0),
+            snapshot_rows=_whole(environ, "MERIDIAN_SNAPSHOT_ROWS", "5000"),
             trace_share=_share(environ.get("MERIDIAN_TRACE_SHARE", "0")),
             push_seconds=_seconds(environ, "MERIDIAN_PUSH_SECONDS", 0.0),
             graph=_one_of(environ, "MERIDIAN_GRAPH", ("auto", "off", "always")),
-            graph_mib=_mebibytes(environ, "MERIDIAN_GRAPH_MIB"),
+            graph_mib=_whole(environ, "MERIDIAN_GRAPH_MIB", "0"),
             google_api=environ.get("MERIDIAN_GOOGLE_API", "https://{api}"),
             metadata_host=environ.get("GCE_METADATA_HOST", ""),
         )
@@ -182,11 +191,11 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     return seconds
 
 
-def _mebibytes(environ: Mapping[str, str], name: str) -> int:
-    """A size; 0 where it is not set."""
-    text = environ.get(name) or "0"
-    if not text.isdecimal():
-        raise SystemExit(f"{name} is {text!r}; allowed: whole MiB, 0: not set.")
+def _whole(environ: Mapping[str, str], name: str, default: str) -> int:
+    """A whole number, the default where it is not set."""
+    text = environ.get(name) or default
+    if not (text.isascii() and text.isdecimal()):
+        raise SystemExit(f"{name} is {text!r}; allowed: whole numbers from 0.")
     return int(text)
 
 

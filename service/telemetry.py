@@ -19,6 +19,7 @@ from service.contract.errors import STATUS
 from service.tracing import Spans, current
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 _FASTER = (0.00005, 0.0001, 0.00025, 0.0005, *_FAST)
 
 
@@ -170,6 +171,19 @@ class Metrics:
         self.streams = Gauge("meridian_streams", "Standing queries.", registry=r)
         self.connections = Gauge(
             "meridian_connections", "Open connections.", registry=r
+        )
+        self.load_seconds = Histogram(
+            "meridian_load_seconds",
+            "A collection brought into memory, from a snapshot or the database.",
+            ("source",),
+            buckets=_SLOW,
+            registry=r,
+        )
+        self.snapshots = Counter(
+            "meridian_snapshots",
+            "Snapshots of collections: written, still true, or failed.",
+            ("outcome",),
+            registry=r,
         )
         self.items = Gauge("meridian_items", "Items in memory.", registry=r)
         self.applied_position = Gauge(

@@ -6,83 +6,119 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from aiohttp import web
 
 from localcloud.control import envelope
-from localcloud.control.store import Json, Store
+from localcloud.control.store import Json
 
 API = "storage.googleapis.com"
+BUCKET = "gcp:storage/bucket:Bucket"
+PAGE = 1000
+"""Most objects of one list, as at Google
+(https://docs.cloud.google.com/storage/docs/json_api/v1/objects/list, 2026-11-30)."""
+_NO_BUCKET = "The specified bucket does not exist."
 
 
 class Objects:
-    """Objects of declared buckets; a file's name is the encoded object name."""
+    """Objects of declared buckets; a file's name is the encoded object name.
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        self._store, self._folder = store, folder
+    Beside the content stands what a list shows of it, so that no list reads contents.
+    """
 
-    def routes(self) -> list[web.RouteDef]:
-        base = f"/{API}/storage/v1/b/{{bucket}}/o"
+    def __init__(self, is_declared: Callable[[str], bool], folder: Path) -> None:
+        self._is_declared, self._folder = is_declared, folder
+
+    def routes(self, prefix: str = f"/{API}") -> list[web.RouteDef]:
+        """Where Google has them."""
+        base = f"{prefix}/storage/v1/b/{{bucket}}/o"
         return [
-            web.post(f"/{API}/upload/storage/v1/b/{{bucket}}/o", self.upload),
+            web.post(f"{prefix}/upload/storage/v1/b/{{bucket}}/o", self.upload),
             web.get(base, self.list),
             web.get(f"{base}/{{name:.+}}", self.read),
             web.delete(f"{base}/{{name:.+}}", self.delete),
         ]
 
-    def _file(self, request: web.Request, name: str) -> Path:
+    def bucket_changed(self, bucket: str) -> None:
+        """A bucket that is gone takes its objects with it."""
+        if not self._is_declared(bucket):
+            shutil.rmtree(self._folder / bucket, ignore_errors=True)
+
+    def _bucket(self, request: web.Request) -> Path:
         bucket = request.match_info["bucket"]
-        if not self._store.get(API, f"storage/v1/b/{bucket}"):
-            body = envelope.not_found("The specified bucket does not exist.").body
-            raise web.HTTPNotFound(
-                text=web.json_response(body).text, content_type="application/json"
-            )
-        encoded = base64.urlsafe_b64encode(name.encode()).decode()
+        if not self._is_declared(bucket):
+            raise _missing(_NO_BUCKET)
         folder = self._folder / bucket
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / encoded
+        return folder
+
+    def _file(self, request: web.Request) -> Path:
+        """The file of an object that is there."""
+        file = self._bucket(request) / _encoded(request.match_info["name"])
+        if not file.exists():
+            raise _missing(f"No such object: {request.match_info['name']}")
+        return file
 
     async def upload(self, request: web.Request) -> web.Response:
         name = request.query["name"]
-        file = self._file(request, name)
+        file = self._bucket(request) / _encoded(name)
         data = await request.read()
-        scratch = file.with_name(f".{file.name}")
-        scratch.write_bytes(data)
-        os.replace(scratch, file)
-        return web.json_response(_metadata(request.match_info["bucket"], name, data))
+        shown = _metadata(request.match_info["bucket"], name, data)
+        _replace(_beside(file), json.dumps(shown).encode())
+        _replace(file, data)
+        return web.json_response(shown)
 
     async def list(self, request: web.Request) -> web.Response:
-        folder = self._file(request, "x").parent
-        names = sorted(
-            base64.urlsafe_b64decode(f.name).decode()
-            for f in folder.iterdir()
-            if not f.name.startswith(".")
-        )
         prefix = request.query.get("prefix", "")
-        bucket = request.match_info["bucket"]
-        items = [
-            _metadata(bucket, name, self._file(request, name).read_bytes())
-            for name in names
-            if name.startswith(prefix)
-        ]
-        return web.json_response({"kind": "storage#objects", "items": items})
+        after = request.query.get("pageToken", "")
+        files = [f for f in self._bucket(request).iterdir() if f.suffix != ".json"]
+        names = {_decoded(f.name): f for f in files if not f.name.startswith(".")}
+        wanted = sorted(n for n in names if n.startswith(prefix) and n > after)
+        found = [json.loads(_beside(names[n]).read_text()) for n in wanted[:PAGE]]
+        answer: Json = {"kind": "storage#objects", "items": found}
+        if len(wanted) > PAGE:
+            answer["nextPageToken"] = wanted[PAGE - 1]
+        return web.json_response(answer)
 
     async def read(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        file = self._file(request, name)
-        if not file.exists():
-            body = envelope.not_found(f"No such object: {name}").body
-            return web.json_response(body, status=404)
-        data = file.read_bytes()
+        file = self._file(request)
         if request.query.get("alt") == "media":
-            return web.Response(body=data)
-        return web.json_response(_metadata(request.match_info["bucket"], name, data))
+            return web.Response(body=file.read_bytes())
+        return web.json_response(json.loads(_beside(file).read_text()))
 
     async def delete(self, request: web.Request) -> web.Response:
-        self._file(request, request.match_info["name"]).unlink(missing_ok=True)
+        file = self._file(request)
+        file.unlink()
+        _beside(file).unlink()
         return web.Response(status=204)
+
+
+def _missing(message: str) -> web.HTTPNotFound:
+    body = json.dumps(envelope.not_found(message).body)
+    return web.HTTPNotFound(text=body, content_type="application/json")
+
+
+def _encoded(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def _decoded(file: str) -> str:
+    return base64.urlsafe_b64decode(file).decode()
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.json")
+
+
+def _replace(file: Path, data: bytes) -> None:
+    scratch = file.with_name(f".{file.name}")
+    scratch.write_bytes(data)
+    os.replace(scratch, file)
 
 
 def _metadata(bucket: str, name: str, data: bytes) -> Json:
@@ -93,4 +129,6 @@ def _metadata(bucket: str, name: str, data: bytes) -> Json:
         "name": name,
         "size": str(len(data)),
         "md5Hash": digest.decode(),
+        "timeCreated": envelope.now(),
+        "updated": envelope.now(),
     }

@@ -36,6 +36,20 @@ def stored(metric: str, vector: Floats) -> Kept:
     return _KEPT[known(metric)](vector)
 
 
+def stored_many(metric: str, rows: Floats) -> tuple[Floats, Floats]:
+    """Factors and biases (n,) of rows (n, dimension), each as `stored` gives it."""
+    known(metric)
+    zeros = numpy.zeros(len(rows), numpy.float32)
+    if metric == "dot":
+        return zeros + 1, zeros
+    squares = numpy.einsum("ij,ij->i", rows, rows, dtype=numpy.float64)
+    if metric == "l2":
+        return zeros + 2, -squares.astype(numpy.float32)
+    lengths = numpy.sqrt(squares)
+    factors = numpy.divide(1.0, lengths, numpy.zeros_like(lengths), where=lengths > 0)
+    return factors.astype(numpy.float32), zeros
+
+
 def asked(metric: str, vector: Floats) -> Asked:
     """Query and offset of a vector; raises ValueError for an unknown metric."""
     return _ASKED[known(metric)](vector)

@@ -83,6 +83,16 @@ class Definition:
         """The one rounding of a vector: what is kept, copied and scored is this."""
         return vector.astype(_TYPES[self.element], copy=False).tobytes()
 
+    @property
+    def width(self) -> int:
+        """Bytes of a stored vector."""
+        return self.dimension * numpy.dtype(_TYPES[self.element]).itemsize
+
+    def rows(self, stored: bytes | memoryview) -> Floats:
+        """Stored vectors one after another as float32 of shape (n, dimension)."""
+        flat = numpy.frombuffer(stored, _TYPES[self.element])
+        return flat.reshape(-1, self.dimension).astype(numpy.float32, copy=False)
+
     def vector(self, stored: bytes) -> Floats | None:
         """Stored bytes as float32 of shape (dimension,); None of a wrong length."""
         kind = numpy.dtype(_TYPES[self.element])

@@ -1,6 +1,5 @@
 """Reads the change log and the rows of a Postgres server."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
@@ -8,9 +7,9 @@ from typing import Any
 
 import asyncpg
 
-from service.contract import ServiceError
 from service.log.change import START, Change, Key, Position, lane_of
 from service.log.definition import Definition
+from service.log.view import View
 
 _COLUMNS = (
     "c.origin, c.lane, c.epoch, c.seq, c.event_id, c.tenant, c.collection, "
@@ -212,6 +211,11 @@ class Reader:
         )
         return [Definition.of(row) for row in rows]
 
+    async def every_definition(self) -> list[Definition]:
+        """All collections of all tenants."""
+        rows = await self.pool.fetch("SELECT * FROM collection ORDER BY tenant, name")
+        return [Definition.of(row) for row in rows]
+
     async def dropped(self, tenant: str, name: str) -> int:
         """Hybrid clock of the latest drop of a name, 0 when there was none."""
         at = await self.pool.fetchval(
@@ -289,10 +293,10 @@ class Reader:
         )
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator["Snapshot"]:
-        """One consistent view of the server."""
+    async def view(self) -> AsyncIterator[View]:
+        """A connection on which one state of the server can be read."""
         async with self.pool.acquire() as connection:
-            yield Snapshot(connection)
+            yield View(connection)
 
 
 def _repair(row: Any) -> Change | None:
@@ -304,59 +308,3 @@ def _repair(row: Any) -> Change | None:
     op = "delete" if row["deleted"] else "upsert"
     what = (op, row["vector"], row["metadata"], row["at"])
     return Change(*place, *what, region="", written=0, committed=0)
-
-
-class Snapshot:
-    """A REPEATABLE READ view that starts once the server has come far enough."""
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    async def reach(self, lane: int, wanted: Mapping[str, Position]) -> None:
-        """Waits for the positions; raises ServiceError after five seconds."""
-        until = time.monotonic() + 5
-        while True:
-            rows = await self._connection.fetch(
-                "SELECT origin, epoch, seq FROM position WHERE lane = $1", lane
-            )
-            here = {r[0]: Position(r[1], r[2]) for r in rows}
-            if all(here.get(o, START) >= p for o, p in wanted.items()):
-                return
-            if time.monotonic() > until:
-                raise ServiceError(
-                    "unavailable",
-                    "This region's database is too far behind to load the "
-                    "collection: try another region.",
-                    elsewhere=True,
-                )
-            await asyncio.sleep(0.02)
-
-    async def refuse_beyond(self, definition: Definition, limit: int) -> None:
-        """Raises ServiceError when the vectors would not fit."""
-        size = await self._connection.fetchval(
-            "SELECT coalesce(sum(octet_length(vector)), 0) FROM item WHERE tenant = $1 "
-            "AND collection = $2 AND NOT deleted AND at > $3",
-            *definition.key,
-            definition.at,
-        )
-        if size > limit:
-            raise ServiceError(
-                "collection_too_large",
-                f"{definition.name} holds {size} bytes of vectors; an instance holds "
-                f"{limit}: split the collection.",
-                details={"given": int(size), "allowed": limit},
-            )
-
-    async def items(self, definition: Definition) -> AsyncIterator[Any]:
-        """Rows of a collection, tombstones included."""
-        async with self._connection.transaction(
-            isolation="repeatable_read", readonly=True
-        ):
-            async for row in self._connection.cursor(
-                "SELECT id, vector, metadata, at, origin, deleted FROM item "
-                "WHERE tenant = $1 AND collection = $2 AND at > $3",
-                *definition.key,
-                definition.at,
-                prefetch=500,
-            ):
-                yield row

@@ -12,6 +12,7 @@ from service.contract.filters import conditions
 from service.kernel import Index, metric
 from service.log.change import Change
 from service.log.definition import Definition
+from service.snapshot.part import Part
 from service.stream.columns import Columns
 from service.stream.guide import Guide
 
@@ -67,6 +68,27 @@ class Items:
         self._slots[item] = slot
         self._held[slot] = Held(item, metadata, version)
         self._columns.put(slot, metadata)
+
+    def fill(self, part: Part) -> None:
+        """Puts rows of a snapshot, none of which is known, into items nobody uses yet.
+
+        It may run in a thread. Raises ValueError for vectors of another length.
+        """
+        rows = self.definition.rows(part.vectors)
+        factors, biases = metric.stored_many(self.definition.metric, rows)
+        slots = self.index.add_many(rows, factors=factors, biases=biases).tolist()
+        self._slots.update(zip(part.ids, slots, strict=True))
+        held = map(Held, part.ids, part.metadata, part.versions)
+        self._held.update(zip(slots, held, strict=True))
+        self._deleted.update(part.deleted)
+
+    def take(self, row: Any) -> None:
+        """Applies a row of the table of items."""
+        version = (row["at"], row["origin"])
+        if row["deleted"]:
+            self.delete(row["id"], version)
+        else:
+            self.put(row["id"], row["vector"], row["metadata"], version)
 
     def delete(self, item: str, version: tuple[int, str]) -> None:
         """Keeps a tombstone, so that an older upsert does not resurrect."""

@@ -15,10 +15,11 @@ from service.log.database import GONE
 from service.log.definition import Definition
 from service.log.reader import Reader
 from service.settings import Settings
-from service.stream.guide import Guide
+from service.snapshot.bucket import Bucket
 from service.stream.guides import Guides
 from service.stream.items import Items
 from service.stream.lane import Collection, Lane
+from service.stream.loading import Loading
 from service.stream.repairs import Repairs
 from service.stream.replay import Replay
 from service.stream.standing import Listener, Stream
@@ -62,6 +63,9 @@ class Lanes:
         self._definitions: dict[Key, tuple[float, Definition]] = {}
         self._replays: dict[tuple[int, int], Replay] = {}
         self._repairs = Repairs(reader)
+        bucket = Bucket(google, settings.bucket) if settings.bucket else None
+        most = settings.limits.max_collection_bytes
+        self._loading = Loading(reader, bucket, kernel, guides, metrics, most)
         self.window = 0.0
         """Seconds that changes wait for company before they are matched together."""
 
@@ -297,25 +301,12 @@ class Lanes:
         }
 
     async def _load(self, lane: Lane, collection: Collection) -> None:
-        """Items and position come from one snapshot; what came since is added."""
-        definition = collection.definition
+        """Items and position come from one moment; what came since is added."""
         collection.loading = []
-        here = lane.positions
         try:
-            index = self._kernel.index(definition.dimension, definition.element)
-            guide = Guide(index, definition.metric, self._guides)
-            items = Items(definition, index, guide)
-            async with self._reader.snapshot() as rows:
-                await rows.reach(lane.number, here)
-                await rows.refuse_beyond(
-                    definition, self._settings.limits.max_collection_bytes
-                )
-                async for row in rows.items(definition):
-                    version = (row["at"], row["origin"])
-                    if row["deleted"]:
-                        items.delete(row["id"], version)
-                    else:
-                        items.put(row["id"], row["vector"], row["metadata"], version)
+            items = await self._loading.items(
+                collection.definition, lane.number, lane.positions
+            )
             for change in collection.loading:
                 items.apply(change)
             collection.items = items

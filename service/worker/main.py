@@ -18,20 +18,23 @@ from service.log.reader import Reader
 from service.log.state import State
 from service.pushed import Pushed
 from service.settings import Settings
+from service.snapshot.bucket import Bucket
 from service.stream.mail import Mail
 from service.telemetry import Metrics, log
 from service.worker.feeder import Feeder
 from service.worker.inbox import Applier, Inbox
 from service.worker.reconcile import Reconciler
 from service.worker.relay import Relay
+from service.worker.snapshots import Snapshots
 from service.worker.succession import Succession
 
 RETENTION_SECONDS = 7200
 """Age of the newest change of a log range at which the range is dropped."""
 REPAIRED_SECONDS = 86_400
 """Time an instance has to see what came by comparison with another hub."""
-_ASIDE = 3
-"""Connections for comparison: its own rounds and two questions of others."""
+_ASIDE = 4
+"""Connections for comparison, its own rounds and two questions of others, and for
+snapshots."""
 _ASK_AGAIN = 10.0
 """Seconds after which another hub is asked again for its state."""
 _SWEPT = 1000
@@ -53,6 +56,9 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     work = [feeder.run(), inbox.run(), inbox.repair(), metrics.spans.run(google)]
     # What reads whole tables leaves the log's connections alone.
     aside = await pool(settings, settings.database_local, google.token, _ASIDE, 5.0)
+    if settings.bucket:
+        bucket = Bucket(google, settings.bucket)
+        work.append(Snapshots(Reader(aside), bucket, metrics, settings).run())
     mail = Mail(settings, google, again=_ASK_AGAIN)
     reconciler = None
     if settings.is_hub:

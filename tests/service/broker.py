@@ -1,6 +1,7 @@
 """A small Pub/Sub broker over HTTP, for tests: topics, filters, leases, long pulls.
 
-Traces go to the local cloud's own receiver.
+Traces go to the local cloud's own receiver, objects to its own store: every bucket
+stands. `POST /away` {"count": 1} takes the store away, 0 brings it back.
 
 `python -m tests.service.broker FILE` reads {"topics": {T: {S: origin-or-null}}} and
 prints the port. Messages live in memory; `POST /drop` {"count": n} loses the next n
@@ -16,7 +17,9 @@ from collections import deque
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
+from localcloud.control.objects import Objects
 from localcloud.control.traces import Traces
 
 WAIT = 20.0
@@ -60,13 +63,15 @@ class Subscription:
 COUNTER = itertools.count()
 
 
-def application(topics: dict[str, dict[str, str | None]]) -> web.Application:
+def application(
+    topics: dict[str, dict[str, str | None]], folder: Path
+) -> web.Application:
     subscriptions = {
         name: Subscription(origin)
         for t in topics.values()
         for name, origin in t.items()
     }
-    faults = {"drop": 0, "twice": 0}
+    faults = {"drop": 0, "twice": 0, "away": 0}
 
     async def call(request: web.Request) -> web.Response:
         path, _, verb = request.path.removeprefix("/v1/").rpartition(":")
@@ -95,20 +100,29 @@ def application(topics: dict[str, dict[str, str | None]]) -> web.Application:
         faults[request.path.strip("/")] = (await request.json())["count"]
         return web.json_response({})
 
-    app = web.Application(client_max_size=2**26)
+    @web.middleware
+    async def away(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if faults["away"] and "/storage/" in request.path:
+            return web.Response(status=503)
+        return await handler(request)
+
+    app = web.Application(client_max_size=2**26, middlewares=[away])
+    app.router.add_post("/away", fault)
     app.router.add_post("/drop", fault)
     app.router.add_post("/twice", fault)
     traces = Traces()
     app.router.add_post("/v1/traces", traces.take)
     app.router.add_get("/traces", traces.listed)
     app.router.add_get("/traces/{id}", traces.one)
+    app.add_routes(Objects(lambda _: True, folder).routes(""))
     app.router.add_post("/v1/{tail:.*}", call)
     return app
 
 
 async def main() -> None:
-    topics = json.loads(Path(sys.argv[1]).read_text())["topics"]
-    runner = web.AppRunner(application(topics))
+    file = Path(sys.argv[1])
+    topics = json.loads(file.read_text())["topics"]
+    runner = web.AppRunner(application(topics, file.parent / "objects"))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -258,6 +258,7 @@ class Region:
             ),
             "SERVICE_LIMITS": json.dumps(self.world.limits),
             "MERIDIAN_TRACE_SHARE": "1",
+            "MERIDIAN_BUCKET": f"snapshots-{self.name}",
             "MERIDIAN_GOOGLE_API": f"http://127.0.0.1:{self.world.broker_port}",
             "HOST": "127.0.0.1",
             "PATH": os.environ["PATH"],

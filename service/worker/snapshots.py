@@ -1,0 +1,199 @@
+"""Keeps snapshots of the region's large collections for instances (ADR 0019).
+
+One worker of a region at a time. What was not written since needs no new parts: then
+the manifest alone says that the database is still as they are.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from service.google import UNREACHABLE
+from service.log.change import Key
+from service.log.database import GONE
+from service.log.definition import Definition
+from service.log.reader import Reader
+from service.log.view import View
+from service.settings import Settings
+from service.snapshot.bucket import Bucket, Damaged
+from service.snapshot.manifest import Manifest, Piece, folder, manifest_name
+from service.snapshot.part import Part
+from service.telemetry import Metrics, log
+
+PART_BYTES = 8 * 2**20
+"""Vectors of one part; two are in memory at once."""
+_REWRITE_SECONDS = 86_400
+"""Age at which parts are written anew: the bucket removes old objects."""
+_ROUNDS = 10
+"""Looks in the time after which a snapshot is brought up to date."""
+_FAILED = (*UNREACHABLE, *GONE, asyncpg.PostgresError)
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended('meridian.snapshot', 0))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended('meridian.snapshot', 0))"
+
+
+class Snapshots:
+    """Writes them, and removes what is no longer needed."""
+
+    def __init__(
+        self, reader: Reader, bucket: Bucket, metrics: Metrics, settings: Settings
+    ) -> None:
+        self._reader = reader
+        self._bucket = bucket
+        self._metrics = metrics
+        self._interval = settings.snapshot_seconds
+        self._least = settings.snapshot_rows
+        self._known: dict[Key, Manifest] = {}
+
+    async def run(self) -> None:
+        """Looks after them until cancelled."""
+        pause = self._interval / _ROUNDS
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.9, 1.1))
+            try:
+                async with self._alone() as view:
+                    if view is not None:
+                        await self._round(view)
+            except _FAILED as error:
+                log("WARNING", "snapshots wait", error=repr(error)[:200])
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[View | None]:
+        """A connection, None while another worker of this region is at it."""
+        async with self._reader.pool.acquire() as connection:
+            if not await connection.fetchval(_LOCK):
+                yield None
+                return
+            try:
+                yield View(connection)
+            finally:
+                if not connection.is_closed():
+                    await connection.execute(_UNLOCK)
+
+    async def _round(self, view: View) -> None:
+        wanted = [
+            definition
+            for definition in await self._reader.every_definition()
+            if await view.holds(definition, max(1, self._least))
+        ]
+        await self._remember(wanted)
+        # Before any is written: whoever reads a manifest that is about to be replaced
+        # finds its parts until the next round.
+        await self._sweep({definition.key for definition in wanted})
+        for definition in wanted:
+            if self._is_due(definition):
+                await self._update(view, definition)
+
+    async def _remember(self, wanted: list[Definition]) -> None:
+        """Reads the manifests again that another worker may have replaced."""
+        keys = {definition.key for definition in wanted}
+        self._known = {k: m for k, m in self._known.items() if k in keys}
+        for definition in wanted:
+            if not self._is_due(definition):
+                continue
+            try:
+                found = await self._bucket.manifest(definition.key)
+            except Damaged as error:
+                log("WARNING", "a manifest cannot be read", error=str(error)[:200])
+                found = None
+            if found is None:
+                self._known.pop(definition.key, None)
+            else:
+                self._known[definition.key] = found
+
+    def _is_due(self, definition: Definition) -> bool:
+        known = self._known.get(definition.key)
+        if known is None or not known.fits(definition):
+            return True
+        return time.time() - known.made / 1000 >= self._interval
+
+    async def _sweep(self, keys: set[Key]) -> None:
+        """Removes what no manifest names."""
+        kept = {manifest_name(key) for key in keys}
+        for key in keys & self._known.keys():
+            kept |= {piece.name for piece in self._known[key].parts}
+        async for name in self._bucket.names():
+            if name not in kept:
+                await self._bucket.delete(name)
+
+    async def _update(self, view: View, definition: Definition) -> None:
+        try:
+            made, outcome = await self._made(view, definition)
+            await self._bucket.put_manifest(made)
+        except _FAILED as error:
+            outcome = "failed"
+            log("WARNING", "no snapshot", error=repr(error)[:200])
+        else:
+            self._known[definition.key] = made
+        self._metrics.snapshots.labels(outcome).inc()
+
+    async def _made(self, view: View, definition: Definition) -> tuple[Manifest, str]:
+        known = self._known.get(definition.key)
+        async with view.fixed():
+            # The state is fixed by the first statement; the moment lies before it.
+            now = int(time.time() * 1000)
+            positions = await view.positions(definition.lane)
+            repaired = await view.last_repaired()
+            place = {"made": now, "positions": positions, "repaired": repaired}
+            if known is not None and await self._still_true(view, known, definition):
+                return replace(known, **place), "kept"
+            made: dict[str, Any] = {"rows": 0, "vector_bytes": 0, "parts": ()}
+            async for part in _parts(view, definition):
+                made["parts"] += (await self._put(definition, part, now, made),)
+        manifest = Manifest(
+            tenant=definition.tenant,
+            collection=definition.name,
+            created=definition.at,
+            dimension=definition.dimension,
+            element=definition.element,
+            written=now,
+            **place,
+            **made,
+        )
+        return manifest, "written"
+
+    async def _put(
+        self, definition: Definition, part: Part, now: int, made: dict[str, Any]
+    ) -> Piece:
+        made["rows"] += len(part.ids)
+        made["vector_bytes"] += len(part.ids) * definition.width
+        name = f"{folder(definition.key)}{now}-{len(made['parts'])}.part"
+        return await self._bucket.put_part(name, part.encoded())
+
+    async def _still_true(
+        self, view: View, known: Manifest, definition: Definition
+    ) -> bool:
+        young = time.time() - known.written / 1000 < _REWRITE_SECONDS
+        if not (young and known.fits(definition)):
+            return False
+        since = known.positions
+        async with aclosing(view.changed(definition, since, known.repaired)) as rows:
+            async for _ in rows:
+                return False
+        return await view.reaches_back(definition.lane, since)
+
+
+async def _parts(view: View, definition: Definition) -> AsyncIterator[Part]:
+    """The rows of a collection in pieces that fit into memory."""
+    most = max(1, PART_BYTES // definition.width)
+    part, vectors = Part(), list[bytes]()
+    async for row in view.items(definition):
+        version = (row["at"], row["origin"])
+        if row["deleted"]:
+            part.deleted.append((row["id"], version))
+        elif len(row["vector"]) == definition.width:
+            part.ids.append(row["id"])
+            part.versions.append(version)
+            part.metadata.append(row["metadata"])
+            vectors.append(row["vector"])
+        if len(part.ids) + len(part.deleted) >= most:
+            part.vectors = vectors
+            yield part
+            part, vectors = Part(), []
+    part.vectors = vectors
+    yield part
