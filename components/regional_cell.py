@@ -113,7 +113,7 @@ class RegionalCell(Component):
         database = Database(f"{name}-database", args.database, self.child())
         inbox = Inbox(f"{name}-inbox", args.inbox, self.child())
         vault = Vault(f"{name}-vault", args.vault, self.child())
-        values = self._environment(args, cache, database, inbox)
+        values = self._environment(args, cache, database, inbox, vault)
         access = _containers.vpc_access(args.network, self._subnet(args).id)
         service = self._service(args, access, vault, self._web(args, values))
         self._workers(args, values, access, vault)
@@ -146,6 +146,7 @@ class RegionalCell(Component):
         cache: CacheTier,
         database: Database,
         inbox: Inbox,
+        vault: Vault,
     ) -> dict[str, pulumi.Input[str]]:
         """Variables of both roles; `docs/architecture.md` says what they mean."""
         values: dict[str, pulumi.Input[str]] = {
@@ -154,6 +155,7 @@ class RegionalCell(Component):
             "DATABASE_PRIMARY": args.primary_endpoint or database.endpoint,
             "GOOGLE_CLOUD_PROJECT": args.project,
             "MERIDIAN_ACCESS": args.shape.access or "required",
+            "MERIDIAN_BUCKET": vault.bucket,
             # Believed: only the load balancer, which writes it, lets callers in.
             "MERIDIAN_CLIENT_ADDRESS": names.CLIENT_ADDRESS,
             "MERIDIAN_ENVIRONMENT": args.environment,

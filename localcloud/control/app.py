@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from localcloud.control import objects, pubsub
+from localcloud.control import pubsub
 from localcloud.control.faults import Faults
 from localcloud.control.feed import Feed
 from localcloud.control.identity import Keys, metadata_routes
@@ -71,7 +71,8 @@ class ControlPlane:
         self.secrets = Secrets(self.store, self.keys)
         self.traces = Traces()
         self.pushed = PushedMetrics(world.prometheus)
-        self.objects = Objects(self._is_bucket, world.folder("objects"))
+        self.objects = Objects.of(self.store, world.folder("objects"))
+        self.rest.changed.append(self.objects.changed)
         self.stopping = asyncio.Event()
         self.leaving = asyncio.Event()
         self.status_code = 0
@@ -89,12 +90,7 @@ class ControlPlane:
             **dict.fromkeys(FRONT_TYPES, self.envoy),
         }
 
-    def _is_bucket(self, name: str) -> bool:
-        return self.store.get(objects.API, f"storage/v1/b/{name}") is not None
-
     def _changed(self, row: Row) -> None:
-        if row.token == objects.BUCKET:
-            self.objects.bucket_changed(row.path.rsplit("/", 1)[-1])
         if row.token in (pubsub.SUBSCRIPTION, pubsub.TOPIC):
             self.broker.subscriptions_changed()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from aiohttp import web
 
 from localcloud.control import envelope
-from localcloud.control.store import Json
+from localcloud.control.store import Json, Row, Store
 
 API = "storage.googleapis.com"
 BUCKET = "gcp:storage/bucket:Bucket"
@@ -44,9 +44,15 @@ class Objects:
             web.delete(f"{base}/{{name:.+}}", self.delete),
         ]
 
-    def bucket_changed(self, bucket: str) -> None:
+    @classmethod
+    def of(cls, store: Store, folder: Path) -> Objects:
+        """Objects of the buckets that a control plane knows."""
+        return cls(lambda b: store.get(API, f"storage/v1/b/{b}") is not None, folder)
+
+    def changed(self, row: Row) -> None:
         """A bucket that is gone takes its objects with it."""
-        if not self._is_declared(bucket):
+        bucket = row.path.rsplit("/", 1)[-1]
+        if row.token == BUCKET and not self._is_declared(bucket):
             shutil.rmtree(self._folder / bucket, ignore_errors=True)
 
     def _bucket(self, request: web.Request) -> Path:

@@ -211,11 +211,6 @@ class Reader:
         )
         return [Definition.of(row) for row in rows]
 
-    async def every_definition(self) -> list[Definition]:
-        """All collections of all tenants."""
-        rows = await self.pool.fetch("SELECT * FROM collection ORDER BY tenant, name")
-        return [Definition.of(row) for row in rows]
-
     async def dropped(self, tenant: str, name: str) -> int:
         """Hybrid clock of the latest drop of a name, 0 when there was none."""
         at = await self.pool.fetchval(

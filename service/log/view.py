@@ -65,6 +65,13 @@ class View:
                 )
             await asyncio.sleep(0.02)
 
+    async def definitions(self) -> list[Definition]:
+        """All collections of all tenants."""
+        rows = await self._connection.fetch(
+            "SELECT * FROM collection ORDER BY tenant, name"
+        )
+        return [Definition.of(row) for row in rows]
+
     async def last_repaired(self) -> int:
         """Number of the newest repair, 0 when there was none."""
         found = await self._connection.fetchval("SELECT max(n) FROM repaired")

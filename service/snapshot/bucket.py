@@ -14,6 +14,13 @@ class Damaged(ValueError):
     """An object is not what was written, or has gone."""
 
 
+def checked(piece: Piece, data: bytes) -> bytes:
+    """The bytes of a part; raises Damaged where they are not what was written."""
+    if hashlib.sha256(data).hexdigest() != piece.sha256:
+        raise Damaged(f"{piece.name}: its checksum is another")
+    return data
+
+
 class Bucket:
     """Manifests and parts by name; raises one of `google.UNREACHABLE` when away."""
 
@@ -40,16 +47,13 @@ class Bucket:
             raise Damaged(str(error)) from None
 
     async def part(self, piece: Piece) -> bytes:
-        """Bytes of a part; raises Damaged where they are not what was written."""
+        """Bytes of a part, not checked yet; raises Damaged where it has gone."""
         try:
             data = await self._google.read_object(self._name, piece.name, _READ_SECONDS)
         except GoogleError as error:
             if error.status == 404:
                 raise Damaged(f"{piece.name} has gone") from None
             raise
-        # In the loop: hashing lets others run, and it is quicker than a thread's turn.
-        if hashlib.sha256(data).hexdigest() != piece.sha256:
-            raise Damaged(f"{piece.name}: its checksum is another")
         return data
 
     async def put_part(self, name: str, data: bytes) -> Piece:

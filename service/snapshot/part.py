@@ -9,8 +9,9 @@ Checksum and format number stand in the manifest.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -28,8 +29,8 @@ class Part:
     """(at, origin) of each."""
     metadata: list[str] = field(default_factory=list)
     """JSON text of each."""
-    vectors: Sequence[bytes] | memoryview = field(default_factory=list)
-    """Of each, or all of them in one piece."""
+    vectors: bytes | memoryview = b""
+    """Of all of them, one after another."""
     deleted: list[tuple[str, Version]] = field(default_factory=list)
 
     def encoded(self) -> bytes:
@@ -45,13 +46,37 @@ class Part:
                 "deleted": [(item, *version) for item, version in self.deleted],
             }
         )
-        start = _START.pack(_MAGIC, len(head))
-        if isinstance(self.vectors, memoryview):
-            return b"".join((start, head, self.vectors))
-        return b"".join((start, head, *self.vectors))
+        return b"".join((_START.pack(_MAGIC, len(head)), head, self.vectors))
 
     def _origins(self) -> list[str]:
         return sorted({origin for _, origin in self.versions})
+
+
+async def parts_of(
+    rows: AsyncIterator[Any], width: int, most_bytes: int
+) -> AsyncIterator[Part]:
+    """Rows of the table of items in pieces of about `most_bytes` of vectors.
+
+    The last one may be empty. Vectors of another `width` than the collection's are left
+    out, as they are everywhere.
+    """
+    most = max(1, most_bytes // width)
+    part, vectors = Part(), list[bytes]()
+    async for row in rows:
+        version = (row["at"], row["origin"])
+        if row["deleted"]:
+            part.deleted.append((row["id"], version))
+        elif len(row["vector"]) == width:
+            part.ids.append(row["id"])
+            part.versions.append(version)
+            part.metadata.append(row["metadata"])
+            vectors.append(row["vector"])
+        if len(part.ids) + len(part.deleted) >= most:
+            part.vectors = b"".join(vectors)
+            yield part
+            part, vectors = Part(), []
+    part.vectors = b"".join(vectors)
+    yield part
 
 
 def decoded(data: bytes, width: int) -> Part:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 
 from service.contract import ServiceError
 from service.google import UNREACHABLE
@@ -10,9 +11,9 @@ from service.log.change import Positions
 from service.log.definition import Definition
 from service.log.reader import Reader
 from service.log.view import View
-from service.snapshot.bucket import Bucket, Damaged
+from service.snapshot.bucket import Bucket, Damaged, checked
 from service.snapshot.manifest import Manifest, Piece
-from service.snapshot.part import decoded
+from service.snapshot.part import decoded, parts_of
 from service.stream.guide import Guide
 from service.stream.guides import Guides
 from service.stream.items import Items
@@ -20,6 +21,8 @@ from service.telemetry import Metrics, log
 
 _TRUSTED_SECONDS = 43_200
 """Age at which a snapshot is not used: repairs are listed for twice as long."""
+_PIECE_BYTES = 2**20
+"""Vectors that come from the table before the index takes them, in a thread."""
 _AHEAD = 4
 """Parts that are read while one is taken into memory."""
 
@@ -95,17 +98,22 @@ class Loading:
     ) -> None:
         """Reads some parts ahead of the one that is taken."""
         width = items.definition.width
-        waiting: list[asyncio.Task[bytes]] = []
-        left = list(pieces)
+
+        def take(piece: Piece, data: bytes) -> None:
+            items.fill(decoded(checked(piece, data), width))
+
+        left = deque(pieces)
+        waiting: deque[tuple[Piece, asyncio.Task[bytes]]] = deque()
         try:
             while left or waiting:
                 while left and len(waiting) < _AHEAD:
-                    waiting.append(asyncio.create_task(bucket.part(left.pop(0))))
-                data = await waiting.pop(0)
-                await asyncio.to_thread(lambda d=data: items.fill(decoded(d, width)))
+                    piece = left.popleft()
+                    waiting.append((piece, asyncio.create_task(bucket.part(piece))))
+                piece, reading = waiting.popleft()
+                await asyncio.to_thread(take, piece, await reading)
         finally:
-            for task in waiting:
-                task.cancel()
+            for _, reading in waiting:
+                reading.cancel()
 
     async def _caught_up(
         self, view: View, items: Items, manifest: Manifest
@@ -129,6 +137,7 @@ class Loading:
                 details={"given": size, "allowed": self._most_bytes},
             )
         items = self._empty(definition)
-        async for row in view.items(definition):
-            items.take(row)
+        rows = view.items(definition)
+        async for part in parts_of(rows, definition.width, _PIECE_BYTES):
+            await asyncio.to_thread(items.fill, part)
         return items

@@ -23,10 +23,10 @@ from service.log.view import View
 from service.settings import Settings
 from service.snapshot.bucket import Bucket, Damaged
 from service.snapshot.manifest import Manifest, Piece, folder, manifest_name
-from service.snapshot.part import Part
+from service.snapshot.part import Part, parts_of
 from service.telemetry import Metrics, log
 
-PART_BYTES = 8 * 2**20
+PART_BYTES = 4 * 2**20
 """Vectors of one part; two are in memory at once."""
 _REWRITE_SECONDS = 86_400
 """Age at which parts are written anew: the bucket removes old objects."""
@@ -78,7 +78,7 @@ class Snapshots:
     async def _round(self, view: View) -> None:
         wanted = [
             definition
-            for definition in await self._reader.every_definition()
+            for definition in await view.definitions()
             if await view.holds(definition, max(1, self._least))
         ]
         await self._remember(wanted)
@@ -143,7 +143,8 @@ class Snapshots:
             if known is not None and await self._still_true(view, known, definition):
                 return replace(known, **place), "kept"
             made: dict[str, Any] = {"rows": 0, "vector_bytes": 0, "parts": ()}
-            async for part in _parts(view, definition):
+            rows = view.items(definition)
+            async for part in parts_of(rows, definition.width, PART_BYTES):
                 made["parts"] += (await self._put(definition, part, now, made),)
         manifest = Manifest(
             tenant=definition.tenant,
@@ -176,24 +177,3 @@ class Snapshots:
             async for _ in rows:
                 return False
         return await view.reaches_back(definition.lane, since)
-
-
-async def _parts(view: View, definition: Definition) -> AsyncIterator[Part]:
-    """The rows of a collection in pieces that fit into memory."""
-    most = max(1, PART_BYTES // definition.width)
-    part, vectors = Part(), list[bytes]()
-    async for row in view.items(definition):
-        version = (row["at"], row["origin"])
-        if row["deleted"]:
-            part.deleted.append((row["id"], version))
-        elif len(row["vector"]) == definition.width:
-            part.ids.append(row["id"])
-            part.versions.append(version)
-            part.metadata.append(row["metadata"])
-            vectors.append(row["vector"])
-        if len(part.ids) + len(part.deleted) >= most:
-            part.vectors = vectors
-            yield part
-            part, vectors = Part(), []
-    part.vectors = vectors
-    yield part

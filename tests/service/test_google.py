@@ -6,7 +6,9 @@ import json
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from localcloud.control import objects
 from service.feed import open_redis
 from service.google import Google, GoogleError
 from service.settings import Settings
@@ -98,3 +100,28 @@ async def test_without_a_metadata_server_nothing_is_asked():
     assert await google.token() is None
     assert await google.redis_password() is None
     await google.close()
+
+
+async def test_objects_are_written_listed_read_and_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "PAGE", 2)
+    app = web.Application()
+    app.add_routes(objects.Objects(lambda bucket: bucket == "b", tmp_path).routes())
+    async with TestServer(app) as server:
+        address = f"http://127.0.0.1:{server.port}/{{api}}"
+        settings = {**NOWHERE, "MERIDIAN_GOOGLE_API": address}
+        google = Google(Settings.from_environment(settings))
+        names = [f"a/{n} ü?%2F.part" for n in range(5)]
+        for name in (*names, "b/other"):
+            await google.write_object("b", name, name.encode())
+        assert [n async for n in google.list_objects("b", "a/")] == names
+        for name in names:
+            assert await google.read_object("b", name, 5) == name.encode()
+        for _ in range(2):
+            await google.delete_object("b", names[0])
+        with pytest.raises(GoogleError) as refused:
+            await google.read_object("b", names[0], 5)
+        assert refused.value.status == 404
+        assert [n async for n in google.list_objects("b", "a/")] == names[1:]
+        with pytest.raises(GoogleError):
+            await google.write_object("another", "x", b"")
+        await google.close()

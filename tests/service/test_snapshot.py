@@ -93,11 +93,12 @@ def test_names_keep_tenants_collections_and_formats_apart():
 def test_a_part_is_read_as_it_was_written(rows, deleted, width, data):
     vectors = [data.draw(st.binary(min_size=width, max_size=width)) for _ in rows]
     versions, metadata = [v for v, _ in rows.values()], [m for _, m in rows.values()]
-    part = Part(list(rows), versions, metadata, vectors, list(deleted.items()))
+    joined = b"".join(vectors)
+    part = Part(list(rows), versions, metadata, joined, list(deleted.items()))
     text = part.encoded()
     read = decoded(text, width)
     assert (read.ids, read.versions, read.metadata) == (list(rows), versions, metadata)
-    assert bytes(read.vectors) == b"".join(vectors)
+    assert bytes(read.vectors) == joined
     assert read.deleted == list(deleted.items())
     assert read.encoded() == text
     for cut in range(len(text)):
@@ -126,7 +127,7 @@ def test_items_of_a_part_are_those_that_were_put_one_by_one(name, element):
         [str(n) for n in kept],
         [versions[n] for n in kept],
         [f'{{"n":{n}}}' for n in kept],
-        [stored[n] for n in kept],
+        b"".join(stored[n] for n in kept),
         [("5", (999, "asia"))],
     )
     filled = Items(made, Reference().index(16, element))
