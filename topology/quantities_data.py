@@ -128,9 +128,12 @@ def _clients(at: At, size: str) -> Value:
 
     regions = at.catalogue.regions.items()
     writers = [n for n, r in regions if (r.hub or n) == at.place]
-    return sum(users(region) for region in writers) * at.key(
-        "database.primary_connections"
-    ) + users(at.place) * at.key("database.local_connections")
+    writing = sum(users(region) for region in writers)
+    return (
+        writing * at.key("database.primary_connections")
+        + users(at.place) * at.key("database.local_connections")
+        + at.value("workers") * at.key("database.worker_connections")
+    )
 
 
 def _pooled(at: At, clients: str) -> Value:

@@ -59,9 +59,9 @@ class Round:
             await one.ready()
         work = [asyncio.create_task(self.write(r)) for r in ("asia", "paris")]
         work += [asyncio.create_task(self.listen(r)) for r in self.watching]
-        await asyncio.sleep(0.5)
+        await self.acknowledged(5)
         await fault(self)
-        await asyncio.sleep(1.0)
+        await self.acknowledged(len(self.expected) + 5)
         self.stopping = True
         await asyncio.gather(*work[:2])
         await self.settle()
@@ -72,9 +72,22 @@ class Round:
         for client in self.clients.values():
             await client.close()
 
+    @property
+    def expected(self):
+        """Acknowledged writes that match."""
+        return {event for event, matches in self.ledger.items() if matches}
+
+    async def acknowledged(self, count):
+        """Waits until so many writes that match are acknowledged."""
+        for _ in range(1200):
+            if len(self.expected) >= count:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"{len(self.expected)} of {count} after a minute")
+
     async def settle(self):
         """Waits for what must come, then a little for what must not."""
-        expected = {event for event, matches in self.ledger.items() if matches}
+        expected = self.expected
         for _ in range(300):
             if all(expected <= set(heard) for heard in self.heard.values()):
                 break
@@ -82,7 +95,7 @@ class Round:
         await asyncio.sleep(0.3)
 
     def judge(self):
-        expected = {event for event, matches in self.ledger.items() if matches}
+        expected = self.expected
         assert len(expected) > 5
         for region, heard in self.heard.items():
             missing = expected - set(heard)

@@ -150,11 +150,12 @@ def test_eleven_replicas_of_one_primary_are_refused(local: Plan) -> None:
 
 
 def test_connections_count_every_region_that_writes_to_a_hub(local: Plan) -> None:
-    # us-central1 and three regions write, two connections each; its own read, four.
+    # us-central1 and three regions write, two connections each; its own read, four,
+    # and its worker has four more.
     hub = local.regions["us-central1"].database
-    assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4
-    assert hub.connections_max == 4 * (20 + 2 + 1) * 2 + (20 + 2 + 1) * 4
-    assert local.regions["us-east1"].database.connections == (1 + 1) * 4
+    assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4 + 4
+    assert hub.connections_max == 4 * (20 + 2 + 1) * 2 + (20 + 2 + 1) * 4 + 4
+    assert local.regions["us-east1"].database.connections == (1 + 1) * 4 + 4
     limit = local.catalogue.database.max_connections
     assert all(r.database.connections_max <= limit for r in local.regions.values())
 
