@@ -1,0 +1,107 @@
+"""Sends writes to the home hub of their collection (ADR 0020).
+
+The home's worker executes them and answers each one's outcome. A batch beyond one
+message is several questions, one after the other, so that what is written twice in it
+is written in order.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from service.contract import ServiceError
+from service.log.carried import QUESTION, outcome_of, packed, refused
+from service.log.definition import Definition
+from service.log.writing import Outcome, Write
+from service.stream.mail import GONE, Mail
+from service.telemetry import Metrics
+from service.tracing import current
+
+PATIENCE = 8.0
+"""Seconds that a home may take for one message of writes; its commit may take five, and
+so may the copy that durability `region` waits for."""
+MOST_BYTES = 4 * 2**20
+"""JSON of the writes of one message: base64 makes 5.6 MB of it, Pub/Sub takes 10."""
+
+
+class Forward:
+    """Writes of one instance that other hubs commit."""
+
+    def __init__(self, hubs: Sequence[str], mail: Mail, metrics: Metrics) -> None:
+        self._hubs = hubs
+        self._mail = mail
+        self._metrics = metrics
+
+    async def run(
+        self, definition: Definition, writes: Sequence[Write], seconds: float
+    ) -> list[Outcome]:
+        """Outcomes in the order of the writes, as their home judges them.
+
+        `seconds`: how long to wait for each message. Raises ServiceError, `home_away`
+        among them, when the first message was refused or not answered; of a later one
+        it is the outcome of its writes and of those after it, which are not sent.
+        """
+        outcomes: list[Outcome] = []
+        for part in _parts(writes, MOST_BYTES):
+            try:
+                outcomes += await self._ask(definition, part, seconds)
+            except ServiceError as error:
+                if not outcomes:
+                    self._count(definition, [error] * len(writes))
+                    raise
+                outcomes += [error] * (len(writes) - len(outcomes))
+                break
+        self._count(definition, outcomes)
+        return outcomes
+
+    async def _ask(
+        self, definition: Definition, part: list[bytes], seconds: float
+    ) -> list[Outcome]:
+        home = definition.fields.home
+        if home not in self._hubs:
+            raise _away(home, "it is no hub any more")
+        span = current()
+        place = f"00-{span.trace.hex()}-{span.span.hex()}-01" if span else None
+        writes = list(map(orjson.Fragment, part))
+        params = [*definition.key, definition.at, place, writes]
+        began = time.monotonic()
+        try:
+            rows = await self._mail.ask(home, QUESTION, params, seconds)
+        except TimeoutError:
+            waited = time.monotonic() - began
+            raise _away(home, f"no answer within {waited:.1f} s") from None
+        except GONE as error:
+            raise _away(home, type(error).__name__) from None
+        if "refused" in rows[0]:
+            raise refused(rows[0]["refused"])
+        return [outcome_of(row, definition.lane) for row in rows]
+
+    def _count(self, definition: Definition, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            code = outcome.code if isinstance(outcome, ServiceError) else "stored"
+            known = code if code in ("stored", "home_away") else "refused"
+            self._metrics.forwarded.labels(definition.fields.home, known).inc()
+
+
+def _parts(writes: Sequence[Write], most: int) -> Iterator[list[bytes]]:
+    """Writes as JSON, in messages of at most `most` bytes."""
+    part: list[bytes] = []
+    size = 0
+    for write in writes:
+        one = packed(write)
+        if part and size + len(one) > most:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += len(one)
+    yield part
+
+
+def _away(home: str, why: str) -> ServiceError:
+    return ServiceError(
+        "home_away",
+        f"The home hub {home} does not answer ({why}): it may have the write, or get "
+        "it within seconds; send the same event ids again, which stores it once.",
+        details={"home": home},
+    )
