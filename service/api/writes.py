@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 
 from service.access.context import Context
+from service.api.catching import catch_up
 from service.api.holdings import Holdings
-from service.contract import ServiceError, parse, parse_metadata, parse_vector
+from service.contract import Filter, ServiceError, parse, parse_metadata, parse_vector
 from service.contract.requests import (
     Delete,
     DeleteItem,
@@ -61,17 +62,35 @@ class Writes:
             items = self._instance.batch(request.items, "body.items")
             prepared = self._deletes(definition, items, context.request_id)
             return await self._write(context, definition, "delete", items, prepared)
-        held = await self._instance.lanes.items(definition)
-        found = held.passing(request.filter)
-        most = self._instance.settings.limits.max_batch_items
-        items = [{"id": item} for item in found[:most]]
-        more = {"more": len(found) > most}
+        found, items = await self._passing(context, definition, request.filter)
+        more = {"more": len(found) > len(items)}
         if not items:
             empty = {"results": [], "stored": 0}
             return empty | more | {"region": self._instance.settings.region}
         prepared = self._deletes(definition, items, context.request_id)
         answer = await self._write(context, definition, "delete", items, prepared)
         return answer | more
+
+    async def _passing(
+        self, context: Context, definition: Definition, filter_: Filter | None
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Ids that pass, and what deletes a batch of them.
+
+        Where another hub writes, what this region holds must have come as far as the
+        home, and an item that changes on the way there is not what was found.
+        """
+        away = self._hub(definition) != self._instance.settings.hub
+        if away:
+            home = definition.fields.home
+            head = await self._instance.forward.head(definition, _patience(context))
+            await catch_up(self._instance, definition, {home: head}, context)
+        held = await self._instance.lanes.items(definition)
+        found = held.passing(filter_)
+        items: list[dict[str, Any]] = []
+        for item in found[: self._instance.settings.limits.max_batch_items]:
+            condition = {"if_version": held.version(item)} if away else {}
+            items.append({"id": item} | condition)
+        return found, items
 
     def _refuse_condition(self, definition: Definition, version: int | None) -> None:
         if version is not None and definition.fields.writes != "home":
@@ -220,8 +239,13 @@ class Writes:
     ) -> list[Outcome]:
         if self._hub(definition) == self._instance.settings.hub:
             return await self._instance.writing.run(definition, writes)
-        patience = min(PATIENCE, context.left(PATIENCE))
-        return await self._instance.forward.run(definition, writes, patience)
+        forward, patience = self._instance.forward, _patience(context)
+        return await forward.run(definition, writes, patience)
+
+
+def _patience(context: Context) -> float:
+    """Seconds that a home may take for a message."""
+    return min(PATIENCE, context.left(PATIENCE))
 
 
 def _result(

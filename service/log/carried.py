@@ -15,9 +15,12 @@ from service.log.change import Position
 from service.log.commit import Committed
 from service.log.writing import Outcome, Write
 
-QUESTION = "write.commit"
+COMMIT = "write.commit"
 """Parameters: tenant, collection, clock of its creation, the caller's span or null,
 writes. Rows: an outcome each, or a single `refused` of them all."""
+HEAD = "write.head"
+"""Parameters: tenant, collection, clock of its creation. One row: the `position` that
+its lane has reached, or `refused`."""
 Row = dict[str, Any]
 
 

@@ -7,11 +7,13 @@ is written in order.
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import orjson
 
 from service.contract import ServiceError
-from service.log.carried import QUESTION, outcome_of, packed, refused
+from service.log.carried import COMMIT, HEAD, Row, outcome_of, packed, refused
+from service.log.change import Position
 from service.log.definition import Definition
 from service.log.writing import Outcome, Write
 from service.stream.mail import GONE, Mail
@@ -45,7 +47,7 @@ class Forward:
         outcomes: list[Outcome] = []
         for part in _parts(writes, MOST_BYTES):
             try:
-                outcomes += await self._ask(definition, part, seconds)
+                outcomes += await self._commit(definition, part, seconds)
             except ServiceError as error:
                 if not outcomes:
                     self._count(definition, [error] * len(writes))
@@ -55,19 +57,31 @@ class Forward:
         self._count(definition, outcomes)
         return outcomes
 
-    async def _ask(
+    async def head(self, definition: Definition, seconds: float) -> Position:
+        """How far the home has come in the collection's lane; raises as `run`."""
+        given = [*definition.key, definition.at]
+        (row,) = await self._ask(definition, HEAD, given, seconds)
+        return Position(*row["position"])
+
+    async def _commit(
         self, definition: Definition, part: list[bytes], seconds: float
     ) -> list[Outcome]:
-        home = definition.fields.home
-        if home not in self._hubs:
-            raise _away(home, "it is no hub any more")
         span = current()
         place = f"00-{span.trace.hex()}-{span.span.hex()}-01" if span else None
         writes = list(map(orjson.Fragment, part))
-        params = [*definition.key, definition.at, place, writes]
+        given = [*definition.key, definition.at, place, writes]
+        rows = await self._ask(definition, COMMIT, given, seconds)
+        return [outcome_of(row, definition.lane) for row in rows]
+
+    async def _ask(
+        self, definition: Definition, question: str, given: list[Any], seconds: float
+    ) -> list[Row]:
+        home = definition.fields.home
+        if home not in self._hubs:
+            raise _away(home, "it is no hub any more")
         began = time.monotonic()
         try:
-            rows = await self._mail.ask(home, QUESTION, params, seconds)
+            rows = await self._mail.ask(home, question, given, seconds)
         except TimeoutError:
             waited = time.monotonic() - began
             raise _away(home, f"no answer within {waited:.1f} s") from None
@@ -75,7 +89,7 @@ class Forward:
             raise _away(home, type(error).__name__) from None
         if "refused" in rows[0]:
             raise refused(rows[0]["refused"])
-        return [outcome_of(row, definition.lane) for row in rows]
+        return rows
 
     def _count(self, definition: Definition, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:

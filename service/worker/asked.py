@@ -9,7 +9,6 @@ import asyncpg
 import orjson
 
 from service.google import UNREACHABLE, Google
-from service.log.carried import QUESTION as WRITES
 from service.log.database import GONE
 from service.log.state import State
 from service.log.streams import Row, ask
@@ -50,7 +49,7 @@ class Asked:
         comes again.
         """
         number, question = str(asked.get("id")), str(asked.get("question"))
-        if question == WRITES:
+        if question.startswith("write."):
             self._write(number, asked, size)
         elif not question.startswith("state."):
             await self._answer(asked)
@@ -93,8 +92,8 @@ class Asked:
         self, number: str, question: str, params: list[Any]
     ) -> list[Row] | None:
         try:
-            if question == WRITES:
-                return await self._forwarded.answer(number, params)
+            if question.startswith("write."):
+                return await self._forwarded.answer(number, question, params)
             if question.startswith("state."):
                 return await self._state.answer(question, params)
             return await ask(self._database, question, params)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from service.contract import ServiceError
-from service.log.carried import Row, answered, refusal, unpacked
+from service.log.carried import COMMIT, HEAD, Row, answered, refusal, unpacked
+from service.log.change import START
 from service.log.commit import PrimaryAway
 from service.log.definition import Definition
 from service.log.reader import Reader
@@ -19,21 +20,41 @@ class Forwarded:
         self._reader = reader
         self._writing = writing
 
-    async def answer(self, question: str, params: list[Any]) -> list[Row]:
-        """Outcomes of the writes of a question, which may come twice.
+    async def answer(self, number: str, question: str, params: list[Any]) -> list[Row]:
+        """Rows that answer a question of that id, which may come twice.
 
-        `question` is its id. Raises ValueError or TypeError of parameters that are
-        not understood, and what reading the database raises.
+        Raises KeyError, ValueError or TypeError of what is not understood, and what
+        reading the database raises.
         """
-        tenant, name, born, place, given = params[:5]
-        writes = [unpacked(one) for one in given]
+        work = {COMMIT: self._commit, HEAD: self._head}[question]
         try:
-            definition = await self._definition(tenant, name, born)
-            request = read_parent(place)
-            outcomes = await self._writing.run(definition, writes, question, request)
+            return await work(number, *params)
         except ServiceError as error:
             return [{"refused": refusal(_told(self._hub, error))}]
+
+    async def _commit(
+        self,
+        number: str,
+        tenant: str,
+        name: str,
+        born: int,
+        place: str | None,
+        given: list[Any],
+        *_: Any,
+    ) -> list[Row]:
+        writes = [unpacked(one) for one in given]
+        definition = await self._definition(tenant, name, born)
+        request = read_parent(place)
+        outcomes = await self._writing.run(definition, writes, number, request)
         return [_row(self._hub, outcome) for outcome in outcomes]
+
+    async def _head(
+        self, _: str, tenant: str, name: str, born: int, *__: Any
+    ) -> list[Row]:
+        definition = await self._definition(tenant, name, born)
+        lane = definition.lane
+        reached = await self._reader.positions(lane)
+        return [{"position": [*reached.get((self._hub, lane), START)]}]
 
     async def _definition(self, tenant: str, name: str, born: int) -> Definition:
         """The collection that the asker means; it is written here."""
