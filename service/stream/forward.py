@@ -6,7 +6,7 @@ is written in order.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -44,18 +44,26 @@ class Forward:
         among them, when the first message was refused or not answered; of a later one
         it is the outcome of its writes and of those after it, which are not sent.
         """
-        outcomes: list[Outcome] = []
-        for part in _parts(writes, MOST_BYTES):
+        rows = dict(enumerate(map(packed, writes)))
+        outcomes: dict[int, Outcome] = {
+            n: _too_large(row) for n, row in rows.items() if len(row) > MOST_BYTES
+        }
+        sent = [n for n in rows if n not in outcomes]
+        answered = 0
+        for part in _parts(sent, rows):
+            some = [rows[n] for n in part]
             try:
-                outcomes += await self._commit(definition, part, seconds)
+                found = await self._commit(definition, some, seconds)
             except ServiceError as error:
-                if not outcomes:
-                    self._count(definition, [error] * len(writes))
+                outcomes |= dict.fromkeys(sent[answered:], error)
+                if not answered:
+                    self._count(definition, outcomes.values())
                     raise
-                outcomes += [error] * (len(writes) - len(outcomes))
                 break
-        self._count(definition, outcomes)
-        return outcomes
+            outcomes |= zip(part, found, strict=True)
+            answered += len(part)
+        self._count(definition, outcomes.values())
+        return [outcomes[n] for n in rows]
 
     async def head(self, definition: Definition, seconds: float) -> Position:
         """How far the home has come in the collection's lane; raises as `run`."""
@@ -84,32 +92,42 @@ class Forward:
             rows = await self._mail.ask(home, question, given, seconds)
         except TimeoutError:
             waited = time.monotonic() - began
-            raise _away(home, f"no answer within {waited:.1f} s") from None
+            raise _away(home, f"waited {waited:.1f} s") from None
         except GONE as error:
             raise _away(home, type(error).__name__) from None
         if "refused" in rows[0]:
             raise refused(rows[0]["refused"])
         return rows
 
-    def _count(self, definition: Definition, outcomes: Sequence[Outcome]) -> None:
+    def _count(self, definition: Definition, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:
             code = outcome.code if isinstance(outcome, ServiceError) else "stored"
             known = code if code in ("stored", "home_away") else "refused"
             self._metrics.forwarded.labels(definition.fields.home, known).inc()
 
 
-def _parts(writes: Sequence[Write], most: int) -> Iterator[list[bytes]]:
-    """Writes as JSON, in messages of at most `most` bytes."""
-    part: list[bytes] = []
+def _parts(numbers: Sequence[int], rows: Mapping[int, bytes]) -> Iterator[list[int]]:
+    """Numbers of the rows that share a message, in order."""
+    part: list[int] = []
     size = 0
-    for write in writes:
-        one = packed(write)
-        if part and size + len(one) > most:
+    for n in numbers:
+        if part and size + len(rows[n]) > MOST_BYTES:
             yield part
             part, size = [], 0
-        part.append(one)
-        size += len(one)
-    yield part
+        part.append(n)
+        size += len(rows[n])
+    if part:
+        yield part
+
+
+def _too_large(row: bytes) -> ServiceError:
+    """Of a patch: whatever else a write holds is limited to less."""
+    return ServiceError(
+        "metadata_too_large",
+        f"The write is {len(row)} bytes on its way to its home; at most "
+        f"{MOST_BYTES}: send less, or to a region of the home.",
+        details={"given": len(row), "allowed": MOST_BYTES},
+    )
 
 
 def _away(home: str, why: str) -> ServiceError:

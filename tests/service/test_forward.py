@@ -1,6 +1,7 @@
 """Writes for a collection whose home is another hub: as if they were sent there."""
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -11,9 +12,12 @@ import numpy
 import pytest
 import pytest_asyncio
 
+from service.client import Client
+from service.tracing import change_root
 from tests.service.asking import filled, refusal, until
 from tests.service.drivers import UNARY, Http, Refused
 from tests.service.test_persistent import Party, europe_without_database, followed
+from tests.service.test_traces import Receiver
 from tests.service.world import wait_gone
 
 
@@ -297,7 +301,7 @@ async def test_a_home_that_says_nothing_is_away_by_the_deadline(party, http, wor
     one = item("x", event_id=f"{name}-x")
     try:
         refused = await refusal(hurried.call("upsert", collection=name, items=[one]))
-        assert refused.code == "home_away" and "no answer within" in refused.message
+        assert refused.code == "home_away" and "waited" in refused.message
     finally:
         europe.start_worker()
     # What nobody waits for is not done, though its message is still there.
@@ -351,3 +355,46 @@ async def test_without_a_copy_elsewhere_a_forwarded_write_is_not_told(party, wor
         assert refused.code == "unavailable"
         assert "No other region has a copy" in refused.message
     assert await changes(world, name, "asia") == [("x", "upsert")]
+
+
+async def test_the_client_asks_until_the_home_is_back(party, http, world):
+    name, _, _ = await homed(party, http)
+    async with Client(world.regions["asia"].url, deadline=60) as client:
+        async with europe_without_database(world):
+            writing = asyncio.create_task(client.put(name, [item("x")]))
+            refused = http.call("upsert", collection=name, items=[item("y")])
+            assert (await refusal(refused)).code == "home_away"
+            assert not writing.done()
+        (result,) = await writing
+    assert result["position"]["origin"] == "europe"
+    assert await beyond(world, name) == [("x", "upsert")]
+
+
+async def test_a_pushed_message_comes_again_while_the_home_is_away(party, http, world):
+    name, _, _ = await homed(party, http)
+    data = base64.b64encode(json.dumps({"items": [item("x")]}).encode()).decode()
+    message = {"messageId": name, "data": data, "attributes": {"collection": name}}
+
+    async def push():
+        url = f"{http.url}/v1/push"
+        async with http.session.post(url, json={"message": message}) as answer:
+            return answer.status, await answer.json()
+
+    async with europe_without_database(world):
+        status, answer = await push()
+        assert (status, answer["error"]["code"]) == (503, "home_away")
+    for _ in range(2):
+        assert await push() == (200, {"stored": 1, "refused": ""})
+    assert await beyond(world, name) == [("x", "upsert")]
+
+
+async def test_its_trace_leads_from_the_caller_to_the_home(party, http, world):
+    name, _, _ = await homed(party, http)
+    event, trace = f"{name}-x", "0af7651916cd43dd8448eb211c80319d"
+    http.session.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
+    await http.call("upsert", collection=name, items=[item("x", event_id=event)])
+    root = change_root(event).trace.hex()
+    found = await Receiver(world).one(root, "write", "commit", "feed", feeds=3)
+    (span,) = [s for s in found["spans"] if s["name"] == "write"]
+    assert span["region"] == "europe"
+    assert span["links"] == [trace]

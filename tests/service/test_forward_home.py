@@ -184,6 +184,18 @@ async def test_a_first_part_that_is_lost_is_an_error_of_all(asker, made, monkeyp
     assert failed.value.code == "home_away" and len(asked) == 1
 
 
+async def test_a_write_beyond_a_message_leaves_its_neighbours_alone(
+    asker, made, monkeypatch
+):
+    monkeypatch.setattr(forward, "MOST_BYTES", 300)
+    writes = [write("x"), write("y", metadata=" " * 300), write("z", n=2)]
+    done = await asker.forward.run(made, writes, 8.0)
+    assert [isinstance(one, Committed) for one in done] == [True, False, True]
+    assert (done[1].code, done[1].details["allowed"]) == ("metadata_too_large", 300)
+    alone = await asker.forward.run(made, writes[1:2], 8.0)
+    assert [one.code for one in alone] == ["metadata_too_large"]
+
+
 async def test_a_home_that_does_not_know_the_question_is_away_in_time(
     asker, made, world, monkeypatch
 ):
@@ -192,7 +204,7 @@ async def test_a_home_that_does_not_know_the_question_is_away_in_time(
     with pytest.raises(ServiceError) as failed:
         await asker.forward.run(made, [write("x")], 1.0)
     assert failed.value.code == "home_away"
-    assert "no answer within" in failed.value.message
+    assert "waited" in failed.value.message
     log = world.regions["europe"].folder / "worker.log"
     assert "question not understood" in log.read_text()
     # It goes on with what it knows.
