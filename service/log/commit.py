@@ -31,7 +31,7 @@ _CALL = (
     "$9::bytea[], $10::text[], $11::bigint[], $12::bigint[])"
 )
 _CALL_ASKED = _CALL.replace("commit_changes", "commit_asked").replace(
-    "$12::bigint[]", "$12::bigint[], $13::text[]"
+    "$12::bigint[]", "$12::bigint[], $13::text[], $14::boolean[]"
 )
 
 
@@ -69,7 +69,9 @@ class Pending:
     if_version: int | None = None
     """Stored only while the item has this version; 0: while it is not there."""
     question: str | None = None
-    """Id of another hub's question: a condition refused for it stays refused."""
+    """Id of another hub's question: what was refused for it stays refused."""
+    final: bool = True
+    """Whether a refusal is what the question is answered."""
     durability: str = "zone"
     """What its acknowledgement promises to survive: the loss of a zone or a region."""
     lane: int = -1
@@ -281,7 +283,8 @@ class Committer:
         """Statement and arguments."""
         questions = [p.question for p in batch]
         if any(questions):
-            return _CALL_ASKED, [*self._arguments(batch), questions]
+            final = [p.final for p in batch]
+            return _CALL_ASKED, [*self._arguments(batch), questions, final]
         return _CALL, self._arguments(batch)
 
     def _arguments(self, batch: list[Pending]) -> list[object]:

@@ -66,17 +66,21 @@ class Writing:
     ) -> list[Outcome]:
         """Outcomes in the order of the writes.
 
-        Of a `question`, which may come twice, a refused condition stays refused.
+        Of a `question`, which may come twice, what is refused stays refused.
         Raises ServiceError `overloaded` and PrimaryAway when nothing was tried.
         """
         asked = (question, request or current())
         outcomes: dict[int, Outcome] = {}
         left = list(range(len(writes)))
-        for _ in range(_ATTEMPTS):
-            some = [writes[n] for n in left]
-            outcomes |= zip(
-                left, await self._try(definition, some, *asked), strict=True
-            )
+        for attempt in range(1, _ATTEMPTS + 1):
+            some, last = [writes[n] for n in left], attempt == _ATTEMPTS
+            try:
+                done = await self._try(definition, some, last, *asked)
+            except ServiceError as error:
+                if attempt == 1:
+                    raise
+                done = [error] * len(left)
+            outcomes |= zip(left, done, strict=True)
             left = [n for n in left if _lost(writes[n], outcomes[n])]
             if not left:
                 break
@@ -86,6 +90,7 @@ class Writing:
         self,
         definition: Definition,
         writes: list[Write],
+        last: bool,
         question: str | None,
         request: Place | None,
     ) -> list[Outcome]:
@@ -98,9 +103,11 @@ class Writing:
             except ServiceError as error:
                 pending, problem = self._probe(definition, write), error
             pending.request = request
-            # What a patch saw is no condition of the caller's.
-            if write.if_version is not None and problem is None:
+            if write.op == "patch" or write.if_version is not None:
                 pending.question = question
+            # A patch that somebody overtakes is tried again, unless it has a condition.
+            again = write.if_version is None and problem is None and not last
+            pending.final = not again
             prepared.append((pending, problem))
         self._committer.submit([pending for pending, _ in prepared])
         done = (pending.done for pending, _ in prepared)

@@ -22,8 +22,9 @@ from service.stream import forward
 from service.stream.forward import Forward
 from service.stream.mail import Mail
 from service.telemetry import Metrics
+from service.worker.asked import Asked
 from service.worker.forwarded import Forwarded
-from tests.service.asking import filled, fresh
+from tests.service.asking import filled, fresh, until
 from tests.service.drivers import Http
 
 HUBS = ("asia", "europe")
@@ -270,6 +271,33 @@ async def test_a_refused_condition_stays_refused_for_its_question(home, made):
     assert fourth == third | {"repeated": True}
 
 
+async def test_a_refused_patch_stays_refused_for_its_question(home, made):
+    one = write("new", op="patch", vector=None, metadata='{"a":1}')
+    (first,) = await home.commit("patch", made, one)
+    assert first["error"]["code"] == "unknown_item"
+    await home.commit("makes it", made, write("new"))
+    (second,) = await home.commit("patch", made, one)
+    assert second["error"]["code"] == "version_conflict"
+    (third,) = await home.commit("patch again", made, one)
+    assert "position" in third
+    row = (await home.reader.some(made, ["new"]))["new"]
+    assert row["metadata"] == '{"a":1}'
+
+
+async def test_patches_of_one_item_at_once_are_all_merged(home, made):
+    some = [
+        write(
+            "a", op="patch", vector=None, metadata=orjson.dumps({f"k{n}": n}).decode()
+        )
+        for n in range(4)
+    ]
+    asked = [home.commit(f"{one.event_id}", made, one) for one in some]
+    told = await asyncio.gather(*asked)
+    assert all("position" in one for (one,) in told)
+    row = (await home.reader.some(made, ["a"]))["a"]
+    assert {f"k{n}" for n in range(4)} <= orjson.loads(row["metadata"]).keys()
+
+
 async def test_copies_of_a_question_at_once_are_one(home, made):
     one = write("new", if_version=0)
     gone = write("a", op="delete", if_version=1)
@@ -278,6 +306,48 @@ async def test_copies_of_a_question_at_once_are_one(home, made):
     assert len({(t[0]["at"], *t[0]["position"]) for t in told}) == 1
     assert all(t[1] == told[0][1] for t in told)
     assert told[0][1]["error"]["code"] == "version_conflict"
+
+
+class Taking:
+    """What a worker takes writes with, and Pub/Sub: both only say what they got."""
+
+    topic_changes, hub = "changes", "europe"
+
+    def __init__(self):
+        self.asked, self.published = [], []
+        self.free = asyncio.Event()
+
+    async def answer(self, number, question, params):
+        self.asked.append(number)
+        await self.free.wait()
+        return [{"n": number}]
+
+    async def publish(self, topic, messages):
+        self.published += [orjson.loads(data)["id"] for data, _ in messages]
+
+
+async def test_a_worker_takes_a_question_once_at_a_time_and_no_more_than_it_holds():
+    parts = Taking()
+    asked = Asked(parts, parts, None, None, parts)
+
+    async def take(number, size):
+        question = {"id": number, "question": COMMIT, "params": [], "until": 2**40}
+        await asked.take(question | {"region": "asia", "instance": "i"}, size)
+        await asyncio.sleep(0)
+
+    await take("a", 40 * 2**20)
+    await take("a", 40 * 2**20)
+    await take("b", 40 * 2**20)
+    await take("c", 20 * 2**20)
+    assert parts.asked == ["a", "c"] and parts.published == []
+    parts.free.set()
+    await until(lambda: _given(parts.published), lambda told: len(told) == 2)
+    await take("b", 40 * 2**20)
+    assert parts.asked == ["a", "c", "b"]
+
+
+async def _given(value):
+    return value
 
 
 async def test_refusals_are_forgotten_after_an_hour(home, made):

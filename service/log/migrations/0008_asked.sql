@@ -1,6 +1,6 @@
--- Conditional writes that another hub's instance asked for and that were refused. A
--- question may come twice; without this the copy that comes later could store what the
--- asker was told is refused, once the item is gone.
+-- Writes that another hub's instance asked for and that were refused. A question may
+-- come twice; without this the copy that comes later could store what the asker was
+-- told is refused, once the item is gone, or there.
 CREATE TABLE refused (
     question text,
     event_id text,
@@ -9,13 +9,13 @@ CREATE TABLE refused (
     PRIMARY KEY (question, event_id)
 );
 
--- `commit_changes` for writes of which some have a question (others null): a condition
--- that was judged false for a question stays false for it.
+-- `commit_changes` for writes of which some have a question (others null): what was
+-- refused for a question stays refused for it, where that is its final answer.
 CREATE FUNCTION commit_asked(
     p_origin text, p_region text, p_lanes smallint[], p_events text[],
     p_tenants text[], p_collections text[], p_items text[], p_ops text[],
     p_vectors bytea[], p_metadata text[], p_written bigint[], p_ifs bigint[],
-    p_questions text[])
+    p_questions text[], p_final boolean[])
 RETURNS TABLE (n bigint, lane smallint, epoch integer, seq bigint, at bigint,
     committed bigint, repeated boolean, refused boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
@@ -41,7 +41,7 @@ BEGIN
             p_collections, p_items, p_ops, p_vectors, p_metadata, p_written, ifs) d
     ), kept AS (
         INSERT INTO refused SELECT d.question, d.event_id, d.at FROM done d
-        WHERE d.refused AND d.question IS NOT NULL
+        WHERE d.refused AND d.question IS NOT NULL AND p_final[d.n]
         ON CONFLICT DO NOTHING
     )
     SELECT d.n, d.lane, d.epoch, d.seq,
