@@ -39,8 +39,9 @@ class Asked:
         self._state = state
         self._forwarded = forwarded
         self._answering: dict[str, asyncio.Task[None]] = {}
-        self._writing: dict[str, tuple[asyncio.Task[None], int]] = {}
-        """By question the work and the size of its message."""
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._at_hand = 0
+        """Bytes of the messages of `_writing`."""
 
     async def take(self, asked: dict[str, Any], size: int) -> None:
         """Answers at once, or aside what takes longer: whoever asks asks again.
@@ -60,12 +61,16 @@ class Asked:
 
     def _write(self, number: str, asked: dict[str, Any], size: int) -> None:
         """Side by side, so that writes of many questions share a commit."""
-        at_hand = sum(size for _, size in self._writing.values())
-        if number in self._writing or at_hand + size > _MOST_BYTES:
+        if number in self._writing or self._at_hand + size > _MOST_BYTES:
             return
-        task = asyncio.create_task(self._answer_aside(asked))
-        self._writing[number] = (task, size)
-        task.add_done_callback(lambda _: self._writing.pop(number, None))
+
+        def done(_: asyncio.Task[None]) -> None:
+            del self._writing[number]
+            self._at_hand -= size
+
+        self._at_hand += size
+        self._writing[number] = asyncio.create_task(self._answer_aside(asked))
+        self._writing[number].add_done_callback(done)
 
     async def _answer_aside(self, asked: dict[str, Any]) -> None:
         try:

@@ -149,17 +149,14 @@ async def test_an_event_is_one_change_whichever_regions_it_reaches(party, far, w
     name, home, _ = await homed(party, far)
     one = item("x", event_id=f"{name}-x", if_version=0)
     asked = [party(Http, region) for region in ("asia", "europe", "paris")] * 4
-    await followed(party(Http, "paris"), name, (await _touch(home, name))["token"])
+    touched = await home.call("upsert", collection=name, items=[item("touched")])
+    await followed(party(Http, "paris"), name, touched["token"])
     told = await asyncio.gather(
         *(one_of.call("upsert", collection=name, items=[one]) for one_of in asked)
     )
     told.append(await far.call("upsert", collection=name, items=[one]))
     assert len({json.dumps(t["results"]) for t in told}) == 1
     assert (await beyond(world, name))[1:] == [("x", "upsert")]
-
-
-async def _touch(home, name):
-    return await home.call("upsert", collection=name, items=[item("touched")])
 
 
 async def test_a_bad_item_leaves_its_neighbours_alone(party, far):
@@ -215,10 +212,7 @@ async def test_what_a_filter_finds_is_what_home_has(party, far):
         "delete", collection=name, filter={"field": "lang", "eq": "xx"}
     )
     assert (told["stored"], told["more"]) == (20, False)
-    assert await home.call("count_items", collection=name) == {
-        "count": 4,
-        "region": "europe",
-    }
+    assert (await home.call("count_items", collection=name))["count"] == 4
     none = await far.call(
         "delete", collection=name, filter={"field": "lang", "eq": "xx"}
     )
