@@ -95,6 +95,12 @@ class Metrics:
         self.writes = Counter(
             "meridian_writes", "Acknowledged changes.", ("op",), registry=r
         )
+        self.forwarded = Counter(
+            "meridian_forwarded_writes",
+            "Writes sent to another hub, their home.",
+            ("home", "outcome"),
+            registry=r,
+        )
         self.commit_seconds = Histogram(
             "meridian_commit_seconds", "One group commit.", buckets=_FAST, registry=r
         )

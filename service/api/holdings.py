@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.log.commit import Pending
 from service.log.definition import Definition
+from service.log.writing import Write
 from service.stream.instance import Instance
 
 _FRESH = 5.0
@@ -26,7 +26,7 @@ class Holdings:
         self._instance = instance
         self._held: dict[str, _Held] = {}
 
-    async def check(self, definition: Definition, pending: Sequence[Pending]) -> None:
+    async def check(self, definition: Definition, writes: Sequence[Write]) -> None:
         """Raises ServiceError `quota_exceeded` when writes do not fit.
 
         What replaces an item counts by what it adds. Of instances that write at once
@@ -40,7 +40,7 @@ class Holdings:
         if held is None or time.monotonic() - held.at > _FRESH:
             items, size = await self._instance.reader.holdings(tenant)
             held = self._held[tenant] = _Held(items, size, time.monotonic())
-        wanted = {p.item_id: len(p.vector or b"") + len(p.metadata) for p in pending}
+        wanted = {w.item_id: len(w.vector or b"") + len(w.metadata) for w in writes}
         known = await self._instance.reader.sizes(definition, list(wanted))
         more = len(wanted) - len(known)
         grown = sum(wanted.values()) - sum(known.values())

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy
 
 from service.access.context import Context
+from service.api.catching import catch_up
 from service.api.queries import Queries
 from service.contract import ServiceError
 from service.contract.requests import Search
 from service.kernel import Index
 from service.kernel.native import SEARCH_WIDTH
-from service.log.change import START, Position
 from service.log.definition import Definition
 from service.stream.guide import Way
 from service.stream.instance import Instance
@@ -23,8 +23,6 @@ from service.stream.trial import Asked
 
 _IN_LOOP = 2_000_000
 """Multiplications up to which a search is cheaper than a change of thread."""
-_PATIENCE = 5.0
-"""Seconds to wait for one's own writes where no deadline is given."""
 
 
 class _Done(NamedTuple):
@@ -150,24 +148,7 @@ class Searches:
                 "body.token is missing: read_your_writes needs the token of a write.",
             )
         wanted = read_token(request.token, definition.lane).positions
-        lane, _ = await self._instance.lanes.collection(definition)
-        patience = context.left(_PATIENCE)
-        if await lane.reach(wanted, patience / 2):
-            return
-        await self._instance.lanes.hasten(lane, wanted)
-        if not await lane.reach(wanted, patience / 2 * 0.9):
-            here = lane.positions
-            raise ServiceError(
-                "behind",
-                f"{self._instance.settings.region} does not hold the write yet: ask "
-                "again, or the region that took it.",
-                details={
-                    "wanted": _shown(wanted),
-                    "reached": _shown({o: here.get(o, START) for o in wanted}),
-                    "retry_after": 0.5,
-                },
-                elsewhere=True,
-            )
+        await catch_up(self._instance, definition, wanted, context)
 
 
 def _work(
@@ -200,7 +181,3 @@ def _work(
 
 def _least(request: Search) -> float:
     return -numpy.inf if request.minimum_score is None else request.minimum_score
-
-
-def _shown(positions: dict[str, Position]) -> dict[str, list[int]]:
-    return {origin: [*position] for origin, position in positions.items()}

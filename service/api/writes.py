@@ -1,6 +1,5 @@
 """Writes: upsert, patch, delete. Items have results of their own."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -8,8 +7,9 @@ from typing import Any
 import orjson
 
 from service.access.context import Context
+from service.api.catching import catch_up
 from service.api.holdings import Holdings
-from service.contract import ServiceError, parse, parse_metadata, parse_vector
+from service.contract import Filter, ServiceError, parse, parse_metadata, parse_vector
 from service.contract.requests import (
     Delete,
     DeleteItem,
@@ -19,16 +19,15 @@ from service.contract.requests import (
     UpsertItem,
 )
 from service.log.change import Position
-from service.log.commit import Committed, Pending
-from service.log.database import GONE
+from service.log.commit import Committed
 from service.log.definition import Definition
-from service.log.patch import merged
+from service.log.writing import Outcome, Write
+from service.stream.forward import PATIENCE
 from service.stream.instance import Instance
 from service.stream.token import write_token
 
-_ATTEMPTS = 5
-"""Times a patch is tried again whose item was changed under it."""
-Prepared = list[Pending | ServiceError]
+Prepared = list[Write | ServiceError]
+"""What is sent to the hub that takes it, and what it is spared."""
 
 
 class Writes:
@@ -40,71 +39,58 @@ class Writes:
 
     async def upsert(self, context: Context, request: Upsert) -> dict[str, Any]:
         """Stores items."""
-        definition = await self._writable(context, request.collection)
+        definition = await self._instance.definition(context, request.collection)
         items = self._instance.batch(request.items, "body.items")
         prepared = await self._upserts(definition, items, context.request_id)
-        fitting = [p for p in prepared if isinstance(p, Pending)]
+        fitting = [p for p in prepared if isinstance(p, Write)]
         await self._holdings.check(definition, fitting)
-        return await self._write(definition, "upsert", items, prepared)
+        return await self._write(context, definition, "upsert", items, prepared)
 
     async def patch(self, context: Context, request: Patch) -> dict[str, Any]:
         """Merges metadata into items that are there."""
-        definition = await self._writable(context, request.collection)
+        definition = await self._instance.definition(context, request.collection)
         items = self._instance.batch(request.items, "body.items")
-        wanted: list[PatchItem | ServiceError] = []
-        for n, entry in enumerate(items):
-            try:
-                one = parse(PatchItem, entry, f"body.items[{n}]")
-                self._refuse_condition(definition, one.if_version)
-                wanted.append(one)
-            except ServiceError as error:
-                wanted.append(error)
-        results: dict[int, dict[str, Any]] = {}
-        left = list(range(len(items)))
-        answer: dict[str, Any] = {}
-        for _ in range(_ATTEMPTS):
-            some = [wanted[n] for n in left]
-            prepared = await self._patches(definition, some, context.request_id, left)
-            answer = await self._write(
-                definition, "patch", [items[n] for n in left], prepared, alone=False
-            )
-            results |= dict(zip(left, answer["results"], strict=True))
-            left = [n for n in left if _lost(wanted[n], results[n])]
-            if not left:
-                break
-        answer["results"] = [results[n] for n in range(len(items))]
-        answer["stored"] = sum("error" not in r for r in results.values())
-        return answer
+        prepared = self._patches(definition, items, context.request_id)
+        return await self._write(
+            context, definition, "patch", items, prepared, alone=False
+        )
 
     async def delete(self, context: Context, request: Delete) -> dict[str, Any]:
         """Deletes named items, or at most a batch of those that a filter finds."""
-        definition = await self._writable(context, request.collection)
+        definition = await self._instance.definition(context, request.collection)
         if request.items is not None:
             items = self._instance.batch(request.items, "body.items")
             prepared = self._deletes(definition, items, context.request_id)
-            return await self._write(definition, "delete", items, prepared)
-        held = await self._instance.lanes.items(definition)
-        found = held.passing(request.filter)
-        most = self._instance.settings.limits.max_batch_items
-        items = [{"id": item} for item in found[:most]]
-        more = {"more": len(found) > most}
+            return await self._write(context, definition, "delete", items, prepared)
+        found, items = await self._passing(context, definition, request.filter)
+        more = {"more": len(found) > len(items)}
         if not items:
             empty = {"results": [], "stored": 0}
             return empty | more | {"region": self._instance.settings.region}
         prepared = self._deletes(definition, items, context.request_id)
-        return await self._write(definition, "delete", items, prepared) | more
+        answer = await self._write(context, definition, "delete", items, prepared)
+        return answer | more
 
-    async def _writable(self, context: Context, name: str) -> Definition:
-        definition = await self._instance.definition(context, name)
-        home, hub = definition.fields.home, self._instance.settings.hub
-        if home and home != hub:
-            raise ServiceError(
-                "not_home",
-                f"{name} is written in {home} only, this region writes to {hub}: send "
-                f"it to {home} or a region that writes there.",
-                details={"home": home},
-            )
-        return definition
+    async def _passing(
+        self, context: Context, definition: Definition, filter_: Filter | None
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """Ids that pass, and what deletes a batch of them.
+
+        Where another hub writes, what this region holds must have come as far as the
+        home, and an item that changes on the way there is not what was found.
+        """
+        away = self._hub(definition) != self._instance.settings.hub
+        if away:
+            home = definition.fields.home
+            head = await self._instance.forward.head(definition, _patience(context))
+            await catch_up(self._instance, definition, {home: head}, context)
+        held = await self._instance.lanes.items(definition)
+        found = held.passing(filter_)
+        items: list[dict[str, Any]] = []
+        for item in found[: self._instance.settings.limits.max_batch_items]:
+            condition = {"if_version": held.version(item)} if away else {}
+            items.append({"id": item} | condition)
+        return found, items
 
     def _refuse_condition(self, definition: Definition, version: int | None) -> None:
         if version is not None and definition.fields.writes != "home":
@@ -130,14 +116,14 @@ class Writes:
                 prepared.append(error)
         vectors = await self._instance.embed_for(definition, list(texts.values()))
         for n, embedded in zip(texts, vectors, strict=True):
-            pending = prepared[n]
-            if isinstance(pending, Pending):
-                pending.vector = definition.stored(embedded)
+            write = prepared[n]
+            if isinstance(write, Write):
+                write.vector = definition.stored(embedded)
         return prepared
 
     def _upsert(
         self, definition: Definition, one: UpsertItem, n: int, entry: Any, request: str
-    ) -> Pending:
+    ) -> Write:
         where = f"body.items[{n}]"
         most = self._instance.settings.limits.max_metadata_bytes
         metadata = parse_metadata(one.metadata, most, f"{where}.metadata")
@@ -152,88 +138,65 @@ class Writes:
                 definition.element,
             )
             vector = definition.stored(row)
-        return Pending(
-            one.event_id or event_id(request, n, entry),
-            definition.name,
-            one.id,
-            "upsert",
-            vector,
-            metadata,
-            tenant=definition.tenant,
+        return Write(
+            n=n,
+            event_id=one.event_id or event_id(request, n, entry),
+            item_id=one.id,
+            op="upsert",
+            vector=vector,
+            metadata=metadata,
             if_version=one.if_version,
         )
 
-    async def _patches(
-        self,
-        definition: Definition,
-        wanted: Sequence[PatchItem | ServiceError],
-        request_id: str,
-        numbers: list[int],
+    def _patches(
+        self, definition: Definition, items: list[Any], request: str
     ) -> Prepared:
-        ids = [w.id for w in wanted if isinstance(w, PatchItem)]
-        try:
-            rows = await self._instance.primary_reader.some(definition, ids)
-        except GONE as error:
-            raise self._instance.primary_away(error) from None
-        most = self._instance.settings.limits.max_metadata_bytes
         prepared: Prepared = []
-        for n, one in zip(numbers, wanted, strict=True):
-            if isinstance(one, ServiceError):
-                prepared.append(one)
-                continue
-            row = rows.get(one.id)
+        for n, given in enumerate(items):
             try:
-                if row is None:
-                    raise _no_item(definition, one.id)
-                text = merged(row["metadata"], one.metadata or {})
-                metadata = parse_metadata(
-                    orjson.loads(text), most, f"body.items[{n}].metadata"
-                )
-                seen = row["at"] if one.if_version is None else one.if_version
-                entry = {"id": one.id, "metadata": one.metadata}
-                prepared.append(
-                    Pending(
-                        one.event_id or event_id(request_id, n, entry),
-                        definition.name,
-                        one.id,
-                        "upsert",
-                        row["vector"],
-                        metadata,
-                        tenant=definition.tenant,
-                        if_version=seen,
-                    )
-                )
+                one = parse(PatchItem, given, f"body.items[{n}]")
+                self._refuse_condition(definition, one.if_version)
             except ServiceError as error:
                 prepared.append(error)
+                continue
+            entry = {"id": one.id, "metadata": one.metadata}
+            prepared.append(
+                Write(
+                    n=n,
+                    event_id=one.event_id or event_id(request, n, entry),
+                    item_id=one.id,
+                    op="patch",
+                    metadata=orjson.dumps(one.metadata or {}).decode(),
+                    if_version=one.if_version,
+                )
+            )
         return prepared
 
     def _deletes(
-        self, definition: Definition, items: list[Any], request_id: str
+        self, definition: Definition, items: list[Any], request: str
     ) -> Prepared:
         prepared: Prepared = []
         for n, entry in enumerate(items):
             try:
                 one = parse(DeleteItem, entry, f"body.items[{n}]")
                 self._refuse_condition(definition, one.if_version)
-                event = one.event_id or event_id(request_id, n, entry)
-                prepared.append(
-                    Pending(
-                        event,
-                        definition.name,
-                        one.id,
-                        "delete",
-                        None,
-                        "{}",
-                        tenant=definition.tenant,
-                        if_version=one.if_version,
-                    )
-                )
             except ServiceError as error:
                 prepared.append(error)
+                continue
+            prepared.append(
+                Write(
+                    n=n,
+                    event_id=one.event_id or event_id(request, n, entry),
+                    item_id=one.id,
+                    op="delete",
+                    if_version=one.if_version,
+                )
+            )
         return prepared
 
     async def _write(
         self,
+        context: Context,
         definition: Definition,
         op: str,
         items: Sequence[Any],
@@ -242,23 +205,20 @@ class Writes:
         alone: bool = True,
     ) -> dict[str, Any]:
         """Commits; `alone`: what fails as a whole is an error of the request."""
-        pending = [p for p in prepared if isinstance(p, Pending)]
-        if not pending and alone:
+        writes = [p for p in prepared if isinstance(p, Write)]
+        if not writes and alone:
             raise _all_refused(prepared)
-        if pending:
-            for one in pending:
-                one.durability = definition.fields.durability
-            self._instance.committer.submit(pending)
-        done = await asyncio.gather(*(p.done for p in pending), return_exceptions=True)
+        done = await self._commit(context, definition, writes) if writes else []
         failed = next((r for r in done if isinstance(r, ServiceError)), None)
-        if alone and failed and len(pending) == len(prepared) and _none_stored(done):
+        stored = [r for r in done if isinstance(r, Committed)]
+        if alone and failed and len(writes) == len(prepared) and not stored:
             raise failed
-        answers = dict(zip(map(id, pending), done, strict=True))
+        hub = self._hub(definition)
+        outcomes = iter(done)
         results = [
-            self._result(entry, p, answers.get(id(p)))
+            _result(entry, p, next(outcomes) if isinstance(p, Write) else p, hub)
             for entry, p in zip(items, prepared, strict=True)
         ]
-        stored = [r for r in done if isinstance(r, Committed)]
         self._instance.metrics.writes.labels(op).inc(len(stored))
         answer: dict[str, Any] = {
             "results": results,
@@ -267,52 +227,47 @@ class Writes:
         }
         if stored:
             last: Position = max(r.position for r in stored)
-            hub = self._instance.settings.hub
             answer["token"] = write_token(definition.lane, {hub: last}, 0)
         return answer
 
-    def _result(
-        self, entry: Any, prepared: Pending | ServiceError, answer: Any
-    ) -> dict[str, Any]:
-        refused = prepared if isinstance(prepared, ServiceError) else answer
-        if isinstance(refused, BaseException):
-            given = entry.get("id") if isinstance(entry, dict) else None
-            error = (
-                refused.item()
-                if isinstance(refused, ServiceError)
-                else {"code": "internal", "message": "The write failed."}
-            )
-            return {"id": given if isinstance(given, str) else None, "error": error}
-        assert isinstance(prepared, Pending)
-        return {
-            "id": prepared.item_id,
-            "event_id": prepared.event_id,
-            "version": answer.at,
-            "committed_at": answer.committed,
-            "position": {
-                "origin": self._instance.settings.hub,
-                "lane": answer.lane,
-                "epoch": answer.position.epoch,
-                "seq": answer.position.seq,
-            },
-        }
+    def _hub(self, definition: Definition) -> str:
+        """Hub that takes the writes of a collection."""
+        return definition.fields.home or self._instance.settings.hub
+
+    async def _commit(
+        self, context: Context, definition: Definition, writes: list[Write]
+    ) -> list[Outcome]:
+        if self._hub(definition) == self._instance.settings.hub:
+            return await self._instance.writing.run(definition, writes)
+        forward, patience = self._instance.forward, _patience(context)
+        return await forward.run(definition, writes, patience)
 
 
-def _none_stored(done: Sequence[Any]) -> bool:
-    return not any(isinstance(r, Committed) for r in done)
+def _patience(context: Context) -> float:
+    """Seconds that a home may take for a message."""
+    return min(PATIENCE, context.left(PATIENCE))
 
 
-def _lost(wanted: PatchItem | ServiceError, result: dict[str, Any]) -> bool:
-    """Whether somebody else was faster than a patch without a condition."""
-    code = result.get("error", {}).get("code")
-    unconditional = isinstance(wanted, PatchItem) and wanted.if_version is None
-    return unconditional and code == "version_conflict"
-
-
-def _no_item(definition: Definition, item: str) -> ServiceError:
-    return ServiceError(
-        "unknown_item", f"{definition.name} holds no item {item!r}: upsert it."
-    )
+def _result(
+    entry: Any, prepared: Write | ServiceError, outcome: Outcome, hub: str
+) -> dict[str, Any]:
+    if isinstance(outcome, ServiceError):
+        given = entry.get("id") if isinstance(entry, dict) else None
+        known = given if isinstance(given, str) else None
+        return {"id": known, "error": outcome.item()}
+    assert isinstance(prepared, Write)
+    return {
+        "id": prepared.item_id,
+        "event_id": prepared.event_id,
+        "version": outcome.at,
+        "committed_at": outcome.committed,
+        "position": {
+            "origin": hub,
+            "lane": outcome.lane,
+            "epoch": outcome.position.epoch,
+            "seq": outcome.position.seq,
+        },
+    }
 
 
 def _all_refused(prepared: Prepared) -> ServiceError:

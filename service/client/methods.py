@@ -234,4 +234,4 @@ def identified(params: Json) -> Json:
 
 def _try_again(result: Json) -> bool:
     code = result.get("error", {}).get("code")
-    return code in ("unavailable", "overloaded")
+    return code in ("unavailable", "home_away", "overloaded")

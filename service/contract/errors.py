@@ -27,7 +27,6 @@ STATUS: dict[str, int] = {
     "too_many_streams": 400,
     "duplicate_stream": 409,
     "version_conflict": 409,
-    "not_home": 409,
     "fenced": 409,
     "unknown_stream": 404,
     "unknown_query": 404,

@@ -29,8 +29,9 @@ class CreateCollection:
         "Vectors are rounded to it once, at the write.", "f32", enum=f.ELEMENTS
     )
     writes: str = f.optional(
-        "`anywhere`: every hub takes writes, the last writer wins; `home`: only the "
-        "hub where it was created, which can judge conditions.",
+        "`anywhere`: every hub takes writes, the last writer wins; `home`: wherever "
+        "they are sent, the hub where it was created commits them, which can judge "
+        "conditions.",
         "anywhere",
         enum=f.WRITES,
     )

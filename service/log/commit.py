@@ -30,6 +30,9 @@ _CALL = (
     "$2, $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
     "$9::bytea[], $10::text[], $11::bigint[], $12::bigint[])"
 )
+_CALL_ASKED = _CALL.replace("commit_changes", "commit_asked").replace(
+    "$12::bigint[]", "$12::bigint[], $13::text[], $14::boolean[]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Pending:
     tenant: str = TENANT
     if_version: int | None = None
     """Stored only while the item has this version; 0: while it is not there."""
+    question: str | None = None
+    """Id of another hub's question: what was refused for it stays refused."""
+    final: bool = True
+    """Whether a refusal is what the question is answered."""
     durability: str = "zone"
     """What its acknowledgement promises to survive: the loss of a zone or a region."""
     lane: int = -1
@@ -89,13 +96,16 @@ class Pending:
             self.done.set_result(result)
 
 
-def _unavailable(hub: str, reason: str) -> ServiceError:
-    return ServiceError(
-        "unavailable",
-        f"The primary in {hub} does not answer ({reason}): send the same event ids "
-        "again, here or in another region.",
-        elsewhere=True,
-    )
+class PrimaryAway(ServiceError):
+    """`unavailable`: a hub's primary does not answer; it may have the write."""
+
+    def __init__(self, hub: str, reason: str) -> None:
+        super().__init__(
+            "unavailable",
+            f"The primary in {hub} does not answer ({reason}): send the same event "
+            "ids again, here or in another region.",
+            elsewhere=True,
+        )
 
 
 def _conflict(pending: Pending, version: int) -> ServiceError:
@@ -209,7 +219,7 @@ class Committer:
             self.healthy = False
             now = time.monotonic()
             for late in [p for p in batch if p.due <= now]:
-                late.resolve(_unavailable(self._settings.hub, reason))
+                late.resolve(PrimaryAway(self._settings.hub, reason))
             batch = [p for p in batch if p.due > now]
             if batch:
                 await asyncio.sleep(0.1)
@@ -221,13 +231,13 @@ class Committer:
             self._connection = await connect(
                 self._settings, self._settings.database_primary, self._token
             )
-        arguments = self._arguments(batch)
+        call, arguments = self._call(batch)
         unsent = [p for p in batch if not p.sent]
         for pending in unsent:
             pending.sent = True
         left = max(0.1, max(p.due for p in batch) - time.monotonic())
         try:
-            rows = await self._connection.fetch(_CALL, *arguments, timeout=left)
+            rows = await self._connection.fetch(call, *arguments, timeout=left)
         except REFUSED:
             # No primary, or one that must not or cannot write: it has none for sure.
             for pending in unsent:
@@ -268,6 +278,14 @@ class Committer:
         spans.written(pending.event_id, pending.request, received, now, where)
         attributes: dict[str, str | int] = {"meridian.batch": batch}
         spans.change("commit", [pending.event_id], began, now, attributes)
+
+    def _call(self, batch: list[Pending]) -> tuple[str, list[object]]:
+        """Statement and arguments."""
+        questions = [p.question for p in batch]
+        if any(questions):
+            final = [p.final for p in batch]
+            return _CALL_ASKED, [*self._arguments(batch), questions, final]
+        return _CALL, self._arguments(batch)
 
     def _arguments(self, batch: list[Pending]) -> list[object]:
         return [

@@ -10,7 +10,6 @@ from typing import Any
 import asyncpg
 
 from service.contract import ServiceError
-from service.google import Google
 from service.log.database import GONE
 from service.log.streams import Row, ask
 from service.settings import Settings
@@ -27,14 +26,14 @@ class Homes:
     def __init__(
         self,
         settings: Settings,
-        google: Google,
+        mail: Mail,
         local: asyncpg.Pool,
         primary: asyncpg.Pool,
     ) -> None:
         self._settings = settings
         self._local = local
         self._primary = primary
-        self._mail = Mail(settings, google)
+        self._mail = mail
 
     async def close(self) -> None:
         """Waits for no answer any more."""

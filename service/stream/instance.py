@@ -14,11 +14,14 @@ from service.log.commit import Committer
 from service.log.database import GONE, pool
 from service.log.definition import Definition
 from service.log.reader import Reader
+from service.log.writing import Writing
 from service.settings import Settings
+from service.stream.forward import Forward
 from service.stream.guides import Guides
 from service.stream.homes import Homes
 from service.stream.keeper import Keeper
 from service.stream.lanes import Lanes
+from service.stream.mail import Mail
 from service.stream.recall import Recall
 from service.stream.threads import Threads
 from service.telemetry import Metrics
@@ -51,7 +54,11 @@ class Instance:
         guides = Guides(metrics, settings.graph, settings.graph_mib)
         self.lanes = Lanes(settings, self.reader, google, kernel, metrics, guides)
         self.committer = committer
-        self.keeper = Keeper(Homes(settings, google, local, primary))
+        most = settings.limits.max_metadata_bytes
+        self.writing = Writing(settings.hub, committer, self.primary_reader, most)
+        mail = Mail(settings, google)
+        self.forward = Forward(settings.hubs, mail, metrics)
+        self.keeper = Keeper(Homes(settings, mail, local, primary))
         self.threads = Threads(2, access.overload.search_wait)
         self.access = access
         self.recall = Recall(metrics, time.monotonic)

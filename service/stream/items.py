@@ -155,6 +155,10 @@ class Items:
             return sorted(self._slots)
         return sorted(i for i, slot in self._slots.items() if mask[slot])
 
+    def version(self, item: str) -> int:
+        """Version of an item that is held."""
+        return self._held[self._slots[item]].version[0]
+
     def hits(self, slots: Any, scores: Any) -> list[dict[str, Any]]:
         """Found slots as the contract shows them."""
         return [

@@ -12,7 +12,14 @@ from service.contract import OPERATIONS, ServiceError
 from service.telemetry import log
 
 OPERATIONS_PUSHED = ("upsert", "patch", "delete")
-_LATER = ("unavailable", "overloaded", "rate_limited", "behind", "deadline_exceeded")
+_LATER = (
+    "unavailable",
+    "home_away",
+    "overloaded",
+    "rate_limited",
+    "behind",
+    "deadline_exceeded",
+)
 """Refusals after which the same message may be stored: Pub/Sub sends it again."""
 
 

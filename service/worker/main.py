@@ -12,16 +12,19 @@ import uvicorn
 
 from service.feed import open_redis
 from service.google import Google
+from service.log.commit import Committer
 from service.log.database import GONE, connect, pool
 from service.log.migrate import migrate, wait_migrated
 from service.log.reader import Reader
 from service.log.state import State
+from service.log.writing import Writing
 from service.pushed import Pushed
 from service.settings import Settings
 from service.snapshot.bucket import Bucket
 from service.stream.mail import Mail
 from service.telemetry import Metrics, log
 from service.worker.feeder import Feeder
+from service.worker.forwarded import Forwarded
 from service.worker.inbox import Applier, Inbox
 from service.worker.reconcile import Reconciler
 from service.worker.relay import Relay
@@ -60,6 +63,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         bucket = Bucket(google, settings.bucket)
         work.append(Snapshots(Reader(aside), bucket, metrics, settings).run())
     mail = Mail(settings, google, again=_ASK_AGAIN)
+    committer = Committer(settings, google.token, metrics)
     reconciler = None
     if settings.is_hub:
         state = State(aside, settings.hub, settings.hubs)
@@ -67,10 +71,15 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         reconciler = Reconciler(
             state, mail.ask, metrics, settings.digest_seconds, *links
         )
-        relay = Relay(settings, google, reader, feeder, metrics, state, inbox.heads)
+        most = settings.limits.max_metadata_bytes
+        writing = Writing(settings.hub, committer, reader, most)
+        forwarded = Forwarded(settings.hub, reader, writing)
+        parts = (state, forwarded, inbox.heads)
+        relay = Relay(settings, google, reader, feeder, metrics, *parts)
         succession = Succession(settings, google, database, inbox, metrics)
         work += [_lead(succession, lineage, relay, reconciler)]
         work += [_drop_old_ranges(database), _sweep(database, state)]
+        work += [committer.run()]
 
     def export() -> None:
         inbox.export()
@@ -92,6 +101,7 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     await pushed.send(google)
     await mail.close()
     await client.aclose()
+    committer.close()
     database.terminate()
     aside.terminate()
     await google.close()
@@ -148,6 +158,7 @@ async def _sweep(database: asyncpg.Pool, state: State) -> None:
                 "SELECT sweep_items($1, $2)", before, _SWEPT, timeout=60
             )
             await database.execute("SELECT sweep_streams()", timeout=60)
+            await database.execute("SELECT sweep_refused()", timeout=60)
         except (*GONE, asyncpg.PostgresError) as error:
             log("WARNING", "old rows stay", error=type(error).__name__)
         await asyncio.sleep(1 if gone else 60)

@@ -20,6 +20,7 @@ from service.telemetry import Metrics, log
 from service.tracing import PRODUCER
 from service.worker.asked import Asked
 from service.worker.feeder import Feeder
+from service.worker.forwarded import Forwarded
 
 _POLL = 0.25
 """Seconds between polls when nothing rings; the bell is what makes it fast."""
@@ -43,6 +44,7 @@ class Relay:
         feeder: Feeder,
         metrics: Metrics,
         state: State,
+        forwarded: Forwarded,
         heads: Callable[[str], dict[int, Position]],
     ) -> None:
         self._heads = heads
@@ -51,7 +53,7 @@ class Relay:
         self._reader = reader
         self._feeder = feeder
         self._metrics = metrics
-        self._asked = Asked(settings, google, reader.pool, state)
+        self._asked = Asked(settings, google, reader.pool, state, forwarded)
         self._marks: dict[int, Position] = {}
         self._saved: dict[int, Position] = {}
         self._bell = asyncio.Event()
@@ -184,7 +186,7 @@ class Relay:
                 messages = await self._google.pull(subscription)
                 for message in messages:
                     if message.attributes.get("origin") == self._settings.hub:
-                        await self._repair(orjson.loads(message.data))
+                        await self._repair(message.data)
                 if messages:
                     await self._google.acknowledge(
                         subscription, [m.ack_id for m in messages]
@@ -193,9 +195,10 @@ class Relay:
                 log("WARNING", "repairs wait", error=repr(error))
                 await asyncio.sleep(0.5)
 
-    async def _repair(self, request: dict[str, Any]) -> None:
+    async def _repair(self, data: bytes) -> None:
+        request = orjson.loads(data)
         if "ask" in request:
-            await self._asked.take(request["ask"])
+            await self._asked.take(request["ask"], len(data))
         elif "recall" in request:
             await self._recall(request["recall"])
         else:

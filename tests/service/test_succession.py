@@ -67,6 +67,12 @@ async def test_without_a_copy_elsewhere_nothing_is_promised(world):
 
 async def test_the_replica_of_a_lost_hub_goes_on_with_its_log(world):
     asia, europe, paris = (world.regions[n] for n in ("asia", "europe", "paris"))
+    at_home = f"c{uuid.uuid4().hex[:10]}"
+    async with Client(europe.url) as client:
+        await client.create(at_home, dimension=2, writes="home")
+    for region in (asia, paris):
+        async with Client(region.url) as client:
+            await known(client, at_home)
     ledger, risked = await promotion(world)
     assert ledger.promised == ledger.kept
     assert ledger.lost == ledger.after_the_end
@@ -78,6 +84,12 @@ async def test_the_replica_of_a_lost_hub_goes_on_with_its_log(world):
     await converged(asia, paris, risked)
     # Two workers took the log over; one began the epoch.
     assert (paris.folder / "worker.log").read_text().count('"epoch begun"') == 1
+
+    # It is the home of what is written in its hub, for other hubs too.
+    async with Client(asia.url) as client:
+        (result,) = await client.put(at_home, [{"id": "a", "vector": [1, 0]}])
+    place = (result["position"]["origin"], result["position"]["epoch"])
+    assert place == ("europe", 2)
 
     # The lost server comes back and believes to be the primary still.
     await asyncio.to_thread(europe.postgres.start)
