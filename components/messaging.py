@@ -9,22 +9,7 @@ from pulumi_gcp import projects, pubsub
 
 from components._base import Component, after, coerce
 from topology import names
-
-POSITION = {"type": "array", "items": "long"}
-"""Epoch and sequence number."""
-
-REPAIR = {
-    "type": "record",
-    "name": "Repair",
-    "fields": [
-        {"name": "lane", "type": "int"},
-        {"name": "first", "type": POSITION},
-        {"name": "last", "type": POSITION},
-    ],
-}
-"""A request for missing changes, in Avro. Changes themselves travel as frames with raw
-vectors in them: no schema language of Pub/Sub describes these, so their topic has none.
-"""
+from topology.messages import REPAIR
 
 
 @dataclass(frozen=True, kw_only=True)

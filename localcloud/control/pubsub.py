@@ -19,6 +19,7 @@ from pathlib import Path
 from aiohttp import web
 
 from localcloud.control import envelope
+from localcloud.control.forms import misfit
 from localcloud.control.store import Json, Store
 
 API = "pubsub.googleapis.com"
@@ -88,11 +89,14 @@ class Broker:
 
     async def publish(self, request: web.Request) -> web.Response:
         topic = request.match_info["topic"]
-        if not self._store.get(API, f"v1/{topic}"):
+        row = self._store.get(API, f"v1/{topic}")
+        if not row:
             return _error(404, "NOT_FOUND", f"Resource not found (resource={topic}).")
         messages = (await request.json()).get("messages") or []
         if not messages:
             return _error(400, "INVALID_ARGUMENT", "messages: at least one is needed")
+        if why := misfit(self._store, API, row.body, messages):
+            return _error(400, "INVALID_ARGUMENT", why)
         return web.json_response({"messageIds": self._accept(topic, messages)})
 
     def _accept(self, topic: str, messages: list[Json]) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 import time
 
 import asyncpg
-import orjson
 
 from service.contract import ServiceError
 from service.feed import AWAY, open_redis, read_feed
@@ -14,6 +13,7 @@ from service.log.change import START, Change, Key, Position, lane_of
 from service.log.database import GONE
 from service.log.definition import Definition
 from service.log.reader import Reader
+from service.log.request import hole_request
 from service.settings import Settings
 from service.snapshot.bucket import Bucket
 from service.stream.guides import Guides
@@ -255,7 +255,7 @@ class Lanes:
     async def _ask_origin(
         self, lane: int, origin: str, hole: tuple[Position, Position]
     ) -> None:
-        request = orjson.dumps({"lane": lane, "first": [*hole[0]], "last": [*hole[1]]})
+        request = hole_request(lane, *hole)
         await self._google.publish(
             self._settings.topic_repairs, [(request, {"origin": origin})]
         )

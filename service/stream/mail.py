@@ -15,14 +15,13 @@ import orjson
 
 from service.feed import AWAY, open_answers
 from service.google import UNREACHABLE, Google
+from service.log.request import question_request
 from service.log.streams import Row
 from service.settings import Settings
 from service.telemetry import log
 
 AGAIN = 1.5
 """Seconds after which a question is asked a second time."""
-_HOLE = {"lane": 0, "first": [1, 1], "last": [1, 0]}
-"""A repair of nothing: what a worker of the revision before reads of a question."""
 GONE = (*UNREACHABLE, *AWAY)
 """What asking raises when there is no way to the other hub."""
 
@@ -63,7 +62,7 @@ class Mail:
             # A hub that was away does not do what nobody waits for.
             "until": time.time() + seconds,
         }
-        message = (orjson.dumps(_HOLE | {"ask": asked}), {"origin": home})
+        message = (question_request("ask", asked), {"origin": home})
         future = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:

@@ -13,6 +13,7 @@ from service.google import UNREACHABLE, Google, Message
 from service.log.change import START, Change, Position, decode, encode
 from service.log.database import GONE
 from service.log.reader import Reader
+from service.log.request import hole_request
 from service.log.sequencer import Sequencer
 from service.settings import Settings
 from service.telemetry import Metrics, log
@@ -242,7 +243,7 @@ class Inbox:
 
     async def _ask(self, key: Key, hole: tuple[Position, Position]) -> None:
         origin, lane = key
-        request = orjson.dumps({"lane": lane, "first": [*hole[0]], "last": [*hole[1]]})
+        request = hole_request(lane, *hole)
         await self._google.publish(
             self._settings.topic_repairs, [(request, {"origin": origin})]
         )

@@ -14,6 +14,7 @@ from service.google import UNREACHABLE, Google
 from service.log.change import LANES, START, Change, Position, encode
 from service.log.database import GONE, connect
 from service.log.reader import Reader
+from service.log.request import read_request
 from service.log.state import State
 from service.settings import Settings
 from service.telemetry import Metrics, log
@@ -196,7 +197,7 @@ class Relay:
                 await asyncio.sleep(0.5)
 
     async def _repair(self, data: bytes) -> None:
-        request = orjson.loads(data)
+        request = read_request(data)
         if "ask" in request:
             await self._asked.take(request["ask"], len(data))
         elif "recall" in request:

@@ -9,11 +9,11 @@ import asyncio
 import time
 
 import asyncpg
-import orjson
 
 from service.google import UNREACHABLE, Google
 from service.log.change import START, Position
 from service.log.database import GONE
+from service.log.request import question_request
 from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.worker.inbox import Inbox
@@ -112,7 +112,7 @@ class Succession:
     async def _ask(self, peers: set[str], here: Lanes) -> None:
         after = [(lane, *position) for lane, position in here.items()]
         asked = {**self._name(), "after": after, "until": time.time() + _AGAIN}
-        data = orjson.dumps({"recall": asked})
+        data = question_request("recall", asked)
         messages = [(data, {"origin": peer}) for peer in sorted(peers)]
         try:
             await self._google.publish(self._settings.topic_repairs, messages)

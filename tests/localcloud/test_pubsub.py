@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 
 import pytest
 
 from localcloud.control.pubsub import Broker, matches
 from tests.localcloud.conftest import Plane
+from topology.messages import REPAIR
 
 BASE = "/pubsub.googleapis.com/v1/projects/p"
 
@@ -46,6 +48,40 @@ def texts(received: list[dict]) -> list[str]:
 async def topic(plane: Plane) -> Plane:
     await plane.client.put(f"{BASE}/topics/t", json={})
     return plane
+
+
+def encoded(body: object) -> str:
+    return base64.b64encode(json.dumps(body).encode()).decode()
+
+
+async def test_a_topic_with_a_schema_takes_what_fits_alone(plane: Plane) -> None:
+    form = {"name": "f", "type": "AVRO", "definition": json.dumps(REPAIR)}
+    made = await plane.client.post(f"{BASE}/schemas?schemaId=f", json=form)
+    assert made.status == 200, await made.text()
+    settings = {"schema": "projects/p/schemas/f", "encoding": "JSON"}
+    await plane.client.put(f"{BASE}/topics/t", json={"schemaSettings": settings})
+    await declare(plane, "one")
+    fits = {"lane": 3, "first": [1, 2], "last": [1, 2**40], "question": ""}
+    wrong: list[object] = [
+        {**fits, "more": 1},
+        {k: v for k, v in fits.items() if k != "question"},
+        {**fits, "lane": "3"},
+        {**fits, "first": [1, 2**63]},
+        {**fits, "question": {"ask": 1}},
+        [],
+    ]
+    for body in wrong:
+        messages = [{"data": encoded(fits)}, {"data": encoded(body)}]
+        answer = await plane.client.post(
+            f"{BASE}/topics/t:publish", json={"messages": messages}
+        )
+        assert answer.status == 400, body
+        assert "schema validation" in (await answer.json())["error"]["message"]
+    answer = await plane.client.post(
+        f"{BASE}/topics/t:publish", json={"messages": [{"data": encoded(fits)}]}
+    )
+    assert answer.status == 200
+    assert len(await pull(plane, "one")) == 1
 
 
 async def test_every_subscription_gets_every_message_once(topic: Plane) -> None:
