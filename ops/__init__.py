@@ -3,6 +3,7 @@
 cli, commands/   the commands and their options, a module a group
 stack, backend   one stack: its state, lock, configuration; what a clone keeps
 engine, inline   one run of the Pulumi engine; many, in forks of a warmed process
+program          a stack's program, served to such an engine
 fleet, stamps    all stacks of an environment, in order; which need no `up` at all
 preview          what would change, and which rules it breaks
 apply, gate      waves, the watch between them, the way back

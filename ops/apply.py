@@ -13,16 +13,16 @@ import topology
 from ops import (
     acceptances,
     backend,
-    engine,
     fleet,
     gate,
+    inline,
     preview,
     records,
     stack,
     world,
 )
 from ops.errors import BAD_INPUT, DIFFERENT, FINDINGS, CommandError
-from ops.inline import OnEvent, Result
+from ops.inline import OnEvent, Result, Task
 from ops.stateful import STATEFUL
 from topology import Plan, slices
 from topology.waves import Wave, waves
@@ -298,16 +298,24 @@ class _Job:
 
 def _stateful_losses(targets: Sequence[stack.Stack], extra: Json) -> list[str]:
     """Resources with data that an `up` of these stacks would delete or replace."""
-    lost = []
-    for target in targets:
-        command = ["preview", "--json"]
-        text = engine.run(target, command, offline=True, extra=extra)
+    by_piece = {target.piece: target for target in targets}
+
+    def begin(piece: slices.Slice) -> Task:
+        return Task(target=by_piece[piece], command=("preview", "--json"), extra=extra)
+
+    inline.warm()
+    lost: list[str] = []
+    for result in inline.in_order(
+        list(by_piece), lambda piece: (), begin, preview.WORKERS
+    ):
+        if result.error:
+            raise CommandError(f"{result.target.piece.name}: {result.error}")
         lost += [
             step["urn"].rsplit("::", 1)[-1]
-            for step in preview.steps_of(text)
+            for step in preview.steps_of(result.output)
             if step["op"] in LOST and step["type"] in STATEFUL
         ]
-    return lost
+    return sorted(lost)
 
 
 def _users(target: stack.Stack, others: Iterable[stack.Stack]) -> list[str]:

@@ -12,22 +12,19 @@ import contextlib
 import importlib
 import json
 import os
-import runpy
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import Any, BinaryIO
 
-from ops import engine
+from ops import engine, program
 from ops.errors import CommandError
-from ops.paths import ROOT
 from ops.stack import Stack
 from stacks.importing import importing
 from topology import slices
@@ -35,7 +32,6 @@ from topology import slices
 Json = dict[str, Any]
 OnEvent = Callable[[Stack, Json], None]
 WATCH_SECONDS = 0.2
-LOOPBACK = "127.0.0.1"
 WARMED = ("localcloud.provider.__main__", "pulumi.automation._server", "stacks.program")
 """What every fork runs; the provider's classes come besides."""
 
@@ -244,11 +240,15 @@ def _serve(task: Task, out: Any, parent: int) -> str:
     # Forked before the first thread.
     provider = _provider_fork()
     _end_with(parent)
-    server, port = _language_server(task)
+    server, port = program.serve(task.target.program, task.tree)
     try:
         return engine.run(
             task.target,
-            [*task.command, f"--client={LOOPBACK}:{port}", "--exec-kind=auto.inline"],
+            [
+                *task.command,
+                f"--client={program.LOOPBACK}:{port}",
+                "--exec-kind=auto.inline",
+            ],
             offline=True,
             extra={**task.extra, "PULUMI_DEBUG_PROVIDERS": f"gcp:{provider.port}"},
             on_event=tell,
@@ -303,33 +303,3 @@ def _provider_fork() -> _Provider:
     os.close(writer)
     with os.fdopen(reader) as source:
         return _Provider(pid, int(source.readline()))
-
-
-def _import_from(tree: Path) -> None:
-    """Forget this clone's modules, so that another checkout's are imported."""
-    ours = ("topology", "components", "stacks", "dashboards")
-    for name in list(sys.modules):
-        if name.split(".")[0] in ours:
-            del sys.modules[name]
-    sys.path[:] = [str(tree), *(p for p in sys.path if p != str(ROOT))]
-
-
-def _language_server(task: Task) -> tuple[Any, int]:
-    """Serve the program of a stack as the engine's language host would."""
-    import grpc
-    from pulumi.automation._server import LanguageServer
-    from pulumi.runtime.proto import language_pb2_grpc
-
-    def program() -> None:
-        if task.tree:
-            _import_from(task.tree)
-        runpy.run_path(str(task.target.program), run_name="__main__")
-
-    # As the automation API does it, one thread: a stack runs one program.
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(
-        LanguageServer(program), server
-    )
-    port = server.add_insecure_port(f"{LOOPBACK}:0")
-    server.start()
-    return server, port

@@ -157,9 +157,15 @@ class Team:
         self.clone, self.backend, self.gate = clone, backend, gate
         self.url = backend["PULUMI_BACKEND_URL"]
         self.port = port
+        self._known: dict[str, dict[str, str]] = {}
 
     def variables(self, stack: str) -> dict[str, str]:
-        """What `eval "$(meridian env)"` sets, then the backend."""
+        """What `eval "$(meridian env)"` sets, then the backend; asked once a stack."""
+        if stack not in self._known:
+            self._known[stack] = self._asked(stack)
+        return dict(self._known[stack])
+
+    def _asked(self, stack: str) -> dict[str, str]:
         _, _, region = stack.partition(".")
         chosen = ["--region", region] if region else ["--layer", "foundation"]
         line = ["env", "--env", "local", *chosen, "--offline"]
