@@ -20,6 +20,7 @@ from policy.check import check
 from policy.record import Record, from_registrations
 from policy.rules import every
 from topology import Durability
+from topology.messages import REPAIR
 
 WAVES = [
     DeliveryWave(name="canary", regions=["us-west1"]),
@@ -65,18 +66,16 @@ def test_only_repairs_have_a_schema_and_it_is_what_the_service_sends(
     assert topics.pop("meridian-repairs")["encoding"] == "JSON"
     assert set(topics.values()) == {None}, "frames with raw vectors match no schema"
     (schema,) = of(prod, "Schema")
-    fields = [f["name"] for f in json.loads(schema.inputs["definition"])["fields"]]
-    sent = [
-        re.findall(r'"(\w+)":', found[1])
+    assert json.loads(schema.inputs["definition"]) == REPAIR
+    senders = {
+        file.stem: file.read_text()
         for file in (recording.ROOT / "service").rglob("*.py")
-        for found in re.finditer(
-            r"dumps\((\{[^}]+\})\)\n\s+await self._google.publish\(\n"
-            r"\s+self._settings.topic_repairs",
-            file.read_text(),
-        )
-    ]
-    assert len(sent) == 2
-    assert all(keys == fields for keys in sent)
+        if "_settings.topic_repairs" in file.read_text()
+    }
+    assert set(senders) == {"inbox", "lanes", "mail", "succession"}
+    # What these make fits the schema: `tests/service/test_request.py`.
+    made = r"from service\.log\.request import (hole|question)_request"
+    assert all(re.search(made, text) for text in senders.values())
 
 
 def delivery(**more: Any) -> list[Registration]:
