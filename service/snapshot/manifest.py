@@ -92,5 +92,25 @@ def manifest_name(key: Key) -> str:
     return folder(key) + _MANIFEST
 
 
+def part_name(key: Key, written: int, number: int) -> str:
+    """Name of a part; `written` as in the manifest, ms."""
+    return f"{folder(key)}{written}-{number}.part"
+
+
+def is_needed(name: str, known: Mapping[str, Manifest | None]) -> bool:
+    """Whether an object may still be read, by the manifests of folders that are kept.
+
+    Parts that are newer than the known manifest may be another worker's.
+    """
+    start, _, rest = name.rpartition("/")
+    if f"{start}/" not in known:
+        return False
+    manifest = known[f"{start}/"]
+    written, _, _ = rest.partition("-")
+    if manifest is None or not written.isdecimal():
+        return True
+    return int(written) >= manifest.written
+
+
 def _positions(given: Mapping[str, Any]) -> Positions:
     return {origin: Position(*pair) for origin, pair in given.items()}

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import asyncpg
 
@@ -22,8 +21,8 @@ from service.log.reader import Reader
 from service.log.view import View
 from service.settings import Settings
 from service.snapshot.bucket import Bucket, Damaged
-from service.snapshot.manifest import Manifest, Piece, folder, manifest_name
-from service.snapshot.part import Part, parts_of
+from service.snapshot.manifest import Manifest, Piece, folder, is_needed, part_name
+from service.snapshot.part import parts_of
 from service.telemetry import Metrics, log
 
 PART_BYTES = 4 * 2**20
@@ -113,12 +112,10 @@ class Snapshots:
         return time.time() - known.made / 1000 >= self._interval
 
     async def _sweep(self, keys: set[Key]) -> None:
-        """Removes what no manifest names."""
-        kept = {manifest_name(key) for key in keys}
-        for key in keys & self._known.keys():
-            kept |= {piece.name for piece in self._known[key].parts}
+        """Removes what no manifest names any more."""
+        known = {folder(key): self._known.get(key) for key in keys}
         async for name in self._bucket.names():
-            if name not in kept:
+            if not is_needed(name, known):
                 await self._bucket.delete(name)
 
     async def _update(self, view: View, definition: Definition) -> None:
@@ -136,35 +133,40 @@ class Snapshots:
         known = self._known.get(definition.key)
         async with view.fixed():
             # The state is fixed by the first statement; the moment lies before it.
-            now = int(time.time() * 1000)
+            made = int(time.time() * 1000)
             positions = await view.positions(definition.lane)
             repaired = await view.last_repaired()
-            place = {"made": now, "positions": positions, "repaired": repaired}
             if known is not None and await self._still_true(view, known, definition):
+                place = {"made": made, "positions": positions, "repaired": repaired}
                 return replace(known, **place), "kept"
-            made: dict[str, Any] = {"rows": 0, "vector_bytes": 0, "parts": ()}
-            rows = view.items(definition)
-            async for part in parts_of(rows, definition.width, PART_BYTES):
-                made["parts"] += (await self._put(definition, part, now, made),)
+            rows, pieces = await self._write(view, definition, made)
         manifest = Manifest(
             tenant=definition.tenant,
             collection=definition.name,
             created=definition.at,
             dimension=definition.dimension,
             element=definition.element,
-            written=now,
-            **place,
-            **made,
+            made=made,
+            written=made,
+            positions=positions,
+            repaired=repaired,
+            rows=rows,
+            vector_bytes=rows * definition.width,
+            parts=pieces,
         )
         return manifest, "written"
 
-    async def _put(
-        self, definition: Definition, part: Part, now: int, made: dict[str, Any]
-    ) -> Piece:
-        made["rows"] += len(part.ids)
-        made["vector_bytes"] += len(part.ids) * definition.width
-        name = f"{folder(definition.key)}{now}-{len(made['parts'])}.part"
-        return await self._bucket.put_part(name, part.encoded())
+    async def _write(
+        self, view: View, definition: Definition, made: int
+    ) -> tuple[int, tuple[Piece, ...]]:
+        """Writes the parts; how many rows they hold, and their names."""
+        rows, pieces = 0, list[Piece]()
+        found = view.items(definition)
+        async for part in parts_of(found, definition.width, PART_BYTES):
+            rows += len(part.ids)
+            name = part_name(definition.key, made, len(pieces))
+            pieces.append(await self._bucket.put_part(name, part.encoded()))
+        return rows, tuple(pieces)
 
     async def _still_true(
         self, view: View, known: Manifest, definition: Definition

@@ -13,7 +13,15 @@ from service.kernel import metric
 from service.kernel.reference import Reference
 from service.log.change import Position
 from service.log.definition import Definition, Fields
-from service.snapshot.manifest import FORMAT, Manifest, Piece, folder, manifest_name
+from service.snapshot.manifest import (
+    FORMAT,
+    Manifest,
+    Piece,
+    folder,
+    is_needed,
+    manifest_name,
+    part_name,
+)
 from service.snapshot.part import Part, decoded
 from service.stream.items import Items
 
@@ -81,6 +89,22 @@ def test_names_keep_tenants_collections_and_formats_apart():
     assert len(names) == 3
     assert all(n.startswith(f"index/{FORMAT}/") for n in names)
     assert "secret" not in folder(("secret", "secret"))
+
+
+def test_what_is_older_than_its_manifest_is_not_needed():
+    key = ("t", "c")
+    known = {folder(key): manifest(written=900), folder(("t", "new")): None}
+    needed = {
+        manifest_name(key): True,
+        part_name(key, 900, 3): True,
+        # Another worker's, whose manifest is not known here yet.
+        part_name(key, 901, 0): True,
+        part_name(key, 899, 0): False,
+        part_name(("t", "new"), 1, 0): True,
+        part_name(("t", "gone"), 901, 0): False,
+        manifest_name(("t", "gone")): False,
+    }
+    assert {name: is_needed(name, known) for name in needed} == needed
 
 
 @given(
