@@ -7,7 +7,9 @@ from service.google import Google, GoogleError
 from service.log.change import Key
 from service.snapshot.manifest import ROOT, Manifest, Piece, manifest_name
 
-_READ_SECONDS = 60.0
+_MANIFEST_SECONDS = 3.0
+"""Somebody may wait for his first search; the table is the other way."""
+_PART_SECONDS = 20.0
 
 
 class Damaged(ValueError):
@@ -35,7 +37,7 @@ class Bucket:
         """
         try:
             text = await self._google.read_object(
-                self._name, manifest_name(key), _READ_SECONDS
+                self._name, manifest_name(key), _MANIFEST_SECONDS
             )
         except GoogleError as error:
             if error.status == 404:
@@ -49,7 +51,7 @@ class Bucket:
     async def part(self, piece: Piece) -> bytes:
         """Bytes of a part, not checked yet; raises Damaged where it has gone."""
         try:
-            data = await self._google.read_object(self._name, piece.name, _READ_SECONDS)
+            data = await self._google.read_object(self._name, piece.name, _PART_SECONDS)
         except GoogleError as error:
             if error.status == 404:
                 raise Damaged(f"{piece.name} has gone") from None
