@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
@@ -28,7 +26,8 @@ from service.log.migrate import migrate
 from service.log.state import Span, State
 from service.telemetry import Metrics
 from service.worker.reconcile import Reconciler
-from tests.service.world import Postgres, init_postgres
+from tests.service.single import empty_postgres
+from tests.service.world import Postgres
 
 T = TypeVar("T")
 HUBS = ("here", "there")
@@ -145,16 +144,8 @@ def main() -> None:
     parser.add_argument("--fetched", type=int, default=20_000, help="By a new hub.")
     given = parser.parse_args()
     before = noise()
-    with tempfile.TemporaryDirectory(prefix="meridian-digest-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "data")
-        server = Postgres(folder / "data", folder / "log")
-        server.start()
-        try:
-            answer = asyncio.run(run(server, given.items, given.fetched))
-        finally:
-            server.stop()
+    with empty_postgres() as (server, _):
+        answer = asyncio.run(run(server, given.items, given.fetched))
     lines = [
         f"{answer['items']:,} items: sums in {answer['digest_seconds']} s, "
         f"{answer['digest_cpu_us_an_item']} us of the server's CPU an item",

@@ -15,7 +15,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,7 +39,8 @@ from service.stream.guides import Guides
 from service.stream.loading import Loading
 from service.telemetry import Metrics
 from service.worker.snapshots import Snapshots
-from tests.service.world import ROOT, Postgres, init_postgres
+from tests.service.single import empty_postgres
+from tests.service.world import ROOT, Postgres
 
 DIMENSION = 384
 HUB = "here"
@@ -218,17 +218,8 @@ def main() -> None:
     given = parser.parse_args()
     sizes = [int(text) for text in given.rows.split(",")]
     before = noise()
-    with tempfile.TemporaryDirectory(prefix="meridian-loading-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "data")
-        server = Postgres(folder / "data", folder / "log")
-        server.start()
-        try:
-            with store(folder) as address:
-                answer = asyncio.run(run(server, address, sizes, given.rounds))
-        finally:
-            server.stop()
+    with empty_postgres() as (server, folder), store(folder) as address:
+        answer = asyncio.run(run(server, address, sizes, given.rounds))
     lines = []
     for rows, found in answer.items():
         lines.append(f"{int(rows):,} rows: {found['ratio']} times as fast")

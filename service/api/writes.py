@@ -1,8 +1,8 @@
 """Writes: upsert, patch, delete. Items have results of their own."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import orjson
 
@@ -26,6 +26,7 @@ from service.stream.forward import PATIENCE
 from service.stream.instance import Instance
 from service.stream.token import write_token
 
+Item = TypeVar("Item", UpsertItem, PatchItem, DeleteItem)
 Prepared = list[Write | ServiceError]
 """What is sent to the hub that takes it, and what it is spared."""
 
@@ -100,20 +101,36 @@ class Writes:
                 "if_version: create a collection with writes: home.",
             )
 
+    def _prepared(
+        self,
+        definition: Definition,
+        kind: type[Item],
+        items: list[Any],
+        make: Callable[[int, Item], Write],
+    ) -> Prepared:
+        """Each entry as a write, or the error that it is refused with."""
+        prepared: Prepared = []
+        for n, entry in enumerate(items):
+            try:
+                one = parse(kind, entry, f"body.items[{n}]")
+                self._refuse_condition(definition, one.if_version)
+                prepared.append(make(n, one))
+            except ServiceError as error:
+                prepared.append(error)
+        return prepared
+
     async def _upserts(
         self, definition: Definition, items: list[Any], request_id: str
     ) -> Prepared:
-        prepared: Prepared = []
         texts: dict[int, str] = {}
-        for n, entry in enumerate(items):
-            try:
-                one = parse(UpsertItem, entry, f"body.items[{n}]")
-                self._refuse_condition(definition, one.if_version)
-                prepared.append(self._upsert(definition, one, n, entry, request_id))
-                if one.text is not None:
-                    texts[n] = one.text
-            except ServiceError as error:
-                prepared.append(error)
+
+        def make(n: int, one: UpsertItem) -> Write:
+            write = self._upsert(definition, one, n, items[n], request_id)
+            if one.text is not None:
+                texts[n] = one.text
+            return write
+
+        prepared = self._prepared(definition, UpsertItem, items, make)
         vectors = await self._instance.embed_for(definition, list(texts.values()))
         for n, embedded in zip(texts, vectors, strict=True):
             write = prepared[n]
@@ -151,48 +168,32 @@ class Writes:
     def _patches(
         self, definition: Definition, items: list[Any], request: str
     ) -> Prepared:
-        prepared: Prepared = []
-        for n, given in enumerate(items):
-            try:
-                one = parse(PatchItem, given, f"body.items[{n}]")
-                self._refuse_condition(definition, one.if_version)
-            except ServiceError as error:
-                prepared.append(error)
-                continue
+        def make(n: int, one: PatchItem) -> Write:
             entry = {"id": one.id, "metadata": one.metadata}
-            prepared.append(
-                Write(
-                    n=n,
-                    event_id=one.event_id or event_id(request, n, entry),
-                    item_id=one.id,
-                    op="patch",
-                    metadata=orjson.dumps(one.metadata or {}).decode(),
-                    if_version=one.if_version,
-                )
+            return Write(
+                n=n,
+                event_id=one.event_id or event_id(request, n, entry),
+                item_id=one.id,
+                op="patch",
+                metadata=orjson.dumps(one.metadata or {}).decode(),
+                if_version=one.if_version,
             )
-        return prepared
+
+        return self._prepared(definition, PatchItem, items, make)
 
     def _deletes(
         self, definition: Definition, items: list[Any], request: str
     ) -> Prepared:
-        prepared: Prepared = []
-        for n, entry in enumerate(items):
-            try:
-                one = parse(DeleteItem, entry, f"body.items[{n}]")
-                self._refuse_condition(definition, one.if_version)
-            except ServiceError as error:
-                prepared.append(error)
-                continue
-            prepared.append(
-                Write(
-                    n=n,
-                    event_id=one.event_id or event_id(request, n, entry),
-                    item_id=one.id,
-                    op="delete",
-                    if_version=one.if_version,
-                )
+        def make(n: int, one: DeleteItem) -> Write:
+            return Write(
+                n=n,
+                event_id=one.event_id or event_id(request, n, items[n]),
+                item_id=one.id,
+                op="delete",
+                if_version=one.if_version,
             )
-        return prepared
+
+        return self._prepared(definition, DeleteItem, items, make)
 
     async def _write(
         self,

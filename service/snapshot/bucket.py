@@ -61,7 +61,7 @@ class Bucket:
     async def put_part(self, name: str, data: bytes) -> Piece:
         """Writes a part."""
         await self._google.write_object(self._name, name, data)
-        return Piece(name, len(data), hashlib.sha256(data).hexdigest())
+        return Piece(name, hashlib.sha256(data).hexdigest())
 
     async def put_manifest(self, manifest: Manifest) -> None:
         """From here on this snapshot is the newest of its collection."""

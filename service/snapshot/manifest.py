@@ -22,8 +22,6 @@ class Piece(NamedTuple):
 
     name: str
     """Of the object."""
-    size: int
-    """Bytes."""
     sha256: str
     """Of its bytes, hexadecimal."""
 
@@ -47,8 +45,7 @@ class Manifest:
     repaired: int
     """Repairs by comparison with other hubs up to this number are in it."""
     rows: int
-    """Items, tombstones not counted."""
-    vector_bytes: int
+    """Items in all parts, tombstones not counted."""
     parts: tuple[Piece, ...]
 
     def fits(self, definition: Definition) -> bool:

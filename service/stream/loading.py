@@ -83,6 +83,8 @@ class Loading:
                 return None
             items = self._empty(definition)
             await self._fill(items, self._bucket, manifest.parts)
+            if len(items) != manifest.rows:
+                raise Damaged(f"{len(items)} of {manifest.rows} items are in its parts")
         except (*UNREACHABLE, Damaged, ValueError) as error:
             log("WARNING", "a snapshot is of no use", error=repr(error)[:200])
             return None
@@ -90,7 +92,7 @@ class Loading:
 
     def _usable(self, manifest: Manifest, definition: Definition) -> bool:
         old = time.time() - manifest.made / 1000 > _TRUSTED_SECONDS
-        small = manifest.vector_bytes <= self._most_bytes
+        small = manifest.rows * definition.width <= self._most_bytes
         return manifest.fits(definition) and small and not old
 
     async def _fill(

@@ -71,15 +71,12 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
         reconciler = Reconciler(
             state, mail.ask, metrics, settings.digest_seconds, *links
         )
-        most = settings.limits.max_metadata_bytes
-        writing = Writing(settings.hub, committer, reader, most)
-        forwarded = Forwarded(settings.hub, reader, writing)
+        forwarded = _forwarded(settings, committer, reader)
         parts = (state, forwarded, inbox.heads)
         relay = Relay(settings, google, reader, feeder, metrics, *parts)
         succession = Succession(settings, google, database, inbox, metrics)
-        work += [_lead(succession, lineage, relay, reconciler)]
+        work += [_lead(succession, lineage, relay, reconciler), committer.run()]
         work += [_drop_old_ranges(database), _sweep(database, state)]
-        work += [committer.run()]
 
     def export() -> None:
         inbox.export()
@@ -106,6 +103,13 @@ async def run(settings: Settings, sock: socket.socket | None) -> None:
     aside.terminate()
     await google.close()
     log("INFO", "worker ends", region=settings.region)
+
+
+def _forwarded(settings: Settings, committer: Committer, reader: Reader) -> Forwarded:
+    """What takes writes of other hubs' instances."""
+    most = settings.limits.max_metadata_bytes
+    writing = Writing(settings.hub, committer, reader, most)
+    return Forwarded(settings.hub, reader, writing)
 
 
 async def _lead(

@@ -60,6 +60,8 @@ class Snapshots:
                         await self._round(view)
             except _FAILED as error:
                 log("WARNING", "snapshots wait", error=repr(error)[:200])
+            except Exception as error:  # whatever it is: the log goes on without them
+                log("ERROR", "no snapshots", error=repr(error)[:200])
 
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[View | None]:
@@ -151,7 +153,6 @@ class Snapshots:
             positions=positions,
             repaired=repaired,
             rows=rows,
-            vector_bytes=rows * definition.width,
             parts=pieces,
         )
         return manifest, "written"

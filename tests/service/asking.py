@@ -72,3 +72,15 @@ async def of_type(streams, kind):
         if message["type"] == kind:
             return message
         assert message["type"] in ("heartbeat", "watching", "connected"), message
+
+
+class Party:
+    """Connections of a test, closed at its end."""
+
+    def __init__(self, world):
+        self.world = world
+        self.open = []
+
+    def __call__(self, kind, region):
+        self.open.append(kind(self.world.regions[region]))
+        return self.open[-1]

@@ -9,6 +9,7 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.service.asking import Party
 from tests.service.world import Postgres, Template, World, init_postgres
 
 LIMITS = {"max_body_bytes": 2**20, "max_batch_items": 200, "max_metadata_bytes": 1024}
@@ -51,3 +52,12 @@ def running(tmp_path_factory, template, cluster):
 async def world(running):
     await running.ready()
     return running
+
+
+@pytest_asyncio.fixture
+async def party(world):
+    """Connections to regions, closed at the end."""
+    made = Party(world)
+    yield made
+    for driver in made.open:
+        await driver.close()

@@ -9,12 +9,11 @@ import argparse
 import asyncio
 import statistics
 import sys
-import tempfile
 import time
 import uuid
-from pathlib import Path
 
 from service.client import Client, Query
+from tests.service.single import in_a_world
 from tests.service.world import wait_gone, wait_listening, wait_ready
 
 WORKERS = 8
@@ -123,22 +122,12 @@ class Drain:
 
 def main():
     """The command."""
-    from tests.service.world import Template, World, init_postgres
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="meridian-drain-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "cluster")
-        template = Template()
-        world = World(folder, template, folder / "cluster", {"asia": "asia"}, {})
-        try:
-            sys.exit(asyncio.run(_drain(world, options.rounds)))
-        finally:
-            world.close()
-            template.close()
+    regions = {"asia": "asia"}
+    sys.exit(in_a_world(regions, lambda world: _drain(world, options.rounds)))
 
 
 async def _drain(world, rounds):

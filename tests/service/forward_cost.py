@@ -10,15 +10,13 @@ turns between the regions, so that what else the machine does falls on all of th
 import asyncio
 import contextlib
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 import numpy
 
 from tests.service.asking import fresh
 from tests.service.drivers import Http, Refused
-from tests.service.world import Template, World, init_postgres
+from tests.service.single import in_a_world
 
 ROUNDS = 200
 WRITERS = 32
@@ -100,17 +98,7 @@ async def _known(driver, name):
 
 def main():
     """The command."""
-    with tempfile.TemporaryDirectory(prefix="meridian-forward-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "cluster")
-        template = Template()
-        world = World(folder, template, folder / "cluster", REGIONS, {})
-        try:
-            asyncio.run(measure(world))
-        finally:
-            world.close()
-            template.close()
+    in_a_world(REGIONS, measure)
 
 
 if __name__ == "__main__":

@@ -7,16 +7,13 @@ timed from the message to `attached`; acknowledgements by the statement that an 
 sends once a second for all streams that it has of a home.
 """
 
-import asyncio
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 from tests.service.asking import filled, watching
 from tests.service.drivers import Http, WebSocket
+from tests.service.single import in_a_world
 from tests.service.test_persistent import attach, followed, heard
-from tests.service.world import Template, World, init_postgres
 
 ROUNDS = 100
 STREAMS = 500
@@ -85,17 +82,7 @@ async def measure(world):
 
 def main():
     """The command."""
-    with tempfile.TemporaryDirectory(prefix="meridian-persistent-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        init_postgres(folder / "cluster")
-        template = Template()
-        world = World(folder, template, folder / "cluster", REGIONS, {})
-        try:
-            asyncio.run(measure(world))
-        finally:
-            world.close()
-            template.close()
+    in_a_world(REGIONS, measure)
 
 
 if __name__ == "__main__":

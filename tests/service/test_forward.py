@@ -16,17 +16,9 @@ from service.client import Client
 from service.tracing import change_root
 from tests.service.asking import filled, refusal, until
 from tests.service.drivers import UNARY, Http, Refused
-from tests.service.test_persistent import Party, europe_without_database, followed
+from tests.service.test_persistent import europe_without_database, followed
 from tests.service.test_traces import Receiver
 from tests.service.world import wait_gone
-
-
-@pytest_asyncio.fixture
-async def party(world):
-    made = Party(world)
-    yield made
-    for driver in made.open:
-        await driver.close()
 
 
 @pytest_asyncio.fixture(params=UNARY, ids=lambda kind: kind.name)
@@ -236,7 +228,7 @@ async def test_a_message_that_is_lost_or_doubled_changes_nothing(
 
 
 async def test_a_batch_of_several_messages_keeps_its_order(party, http, world):
-    """Of 6.5 MB: two messages, in which one item is written in both."""
+    """Of 6.5 MB: three messages; one item is written in the first and the last."""
     name, _, _ = await homed(party, http)
     limits = {"max_body_bytes": 2**24, "max_batch_items": 1000}
     one = world.regions["asia"].second_instance(SERVICE_LIMITS=json.dumps(limits))

@@ -22,26 +22,6 @@ from tests.service.drivers import (
 from tests.service.world import wait_ready
 
 
-class Party:
-    """Connections of a test, closed at its end."""
-
-    def __init__(self, world):
-        self.world = world
-        self.open = []
-
-    def __call__(self, kind, region):
-        self.open.append(kind(self.world.regions[region]))
-        return self.open[-1]
-
-
-@pytest_asyncio.fixture
-async def party(world):
-    made = Party(world)
-    yield made
-    for driver in made.open:
-        await driver.close()
-
-
 @pytest_asyncio.fixture(params=STREAMING, ids=lambda kind: kind.name)
 async def transport(request):
     return request.param

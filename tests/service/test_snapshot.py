@@ -1,5 +1,7 @@
 """Manifests and parts as bytes; items from a part; what the log must still hold."""
 
+import asyncio
+import contextlib
 import dataclasses
 
 import numpy
@@ -9,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.contract.fields import METRICS
+from service.google import GoogleError
 from service.kernel import metric
 from service.kernel.reference import Reference
 from service.log.change import Position
 from service.log.definition import Definition, Fields
+from service.settings import Settings
 from service.snapshot.manifest import (
     FORMAT,
     Manifest,
@@ -24,6 +28,9 @@ from service.snapshot.manifest import (
 )
 from service.snapshot.part import Part, decoded
 from service.stream.items import Items
+from service.telemetry import Metrics
+from service.worker.snapshots import Snapshots
+from tests.service.test_template import NOWHERE
 
 VERSIONS = st.tuples(st.integers(1, 2**62), st.sampled_from(["asia", "europe"]))
 TEXT = st.text(max_size=8)
@@ -46,8 +53,7 @@ def manifest(**changes):
         positions={"asia": Position(2, 17), "europe": Position(1, 0)},
         repaired=3,
         rows=2,
-        vector_bytes=24,
-        parts=(Piece("index/1/x/900-0.part", 99, "00ff"),),
+        parts=(Piece("index/1/x/900-0.part", "00ff"),),
     )
     return dataclasses.replace(made, **changes)
 
@@ -89,6 +95,92 @@ def test_names_keep_tenants_collections_and_formats_apart():
     assert len(names) == 3
     assert all(n.startswith(f"index/{FORMAT}/") for n in names)
     assert "secret" not in folder(("secret", "secret"))
+
+
+class Rows:
+    """A database with one row, of one moment."""
+
+    @contextlib.asynccontextmanager
+    async def fixed(self):
+        yield
+
+    async def positions(self, lane):
+        return {"asia": Position(1, lane)}
+
+    async def last_repaired(self):
+        return 0
+
+    async def items(self, definition):
+        row = {"id": "a", "metadata": "{}", "at": 9, "origin": "asia"}
+        yield row | {"deleted": False, "vector": bytes(definition.width)}
+
+
+class Store:
+    """A bucket that takes the first writes."""
+
+    def __init__(self, takes):
+        self.takes, self.manifests = takes, []
+
+    def _take(self):
+        self.takes -= 1
+        if self.takes < 0:
+            raise GoogleError(503, "away")
+
+    async def put_part(self, name, data):
+        self._take()
+        return Piece(name, "00")
+
+    async def put_manifest(self, manifest):
+        self._take()
+        self.manifests.append(manifest)
+
+
+def writer(store, **environment):
+    metrics, settings = Metrics(), Settings.from_environment(NOWHERE | environment)
+    made = Snapshots(None, store, metrics, settings)
+    return made, metrics.registry
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("takes", [0, 1])
+async def test_what_a_bucket_does_not_take_is_no_snapshot(takes):
+    store = Store(takes)
+    made, registry = writer(store)
+    await made._update(Rows(), definition())
+    assert store.manifests == [] and made._is_due(definition())
+    counted = {"outcome": "failed"}
+    assert registry.get_sample_value("meridian_snapshots_total", counted) == 1
+    store.takes = 2
+    await made._update(Rows(), definition())
+    (manifest,) = store.manifests
+    assert (manifest.rows, len(manifest.parts)) == (1, 1)
+    assert manifest.positions == {"asia": Position(1, 4)}
+    assert not made._is_due(definition())
+
+
+class Broken:
+    """A database that nobody understands."""
+
+    def __init__(self):
+        self.asked = 0
+
+    @property
+    def pool(self):
+        self.asked += 1
+        raise KeyError("of a later revision")
+
+
+@pytest.mark.asyncio
+async def test_what_goes_wrong_with_snapshots_does_not_end_the_worker():
+    made, _ = writer(Store(0), MERIDIAN_SNAPSHOT_SECONDS="0.1")
+    made._reader = reader = Broken()
+    running = asyncio.create_task(made.run())
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if reader.asked > 2:
+            break
+    assert reader.asked > 2 and not running.done()
+    running.cancel()
 
 
 def test_what_is_older_than_its_manifest_is_not_needed():

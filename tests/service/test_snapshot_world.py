@@ -1,7 +1,7 @@
 """Snapshots that real workers write, and instances that start from them."""
 
-import asyncio
 import base64
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -23,6 +23,7 @@ ROWS = 60
 EVERY = {"MERIDIAN_SNAPSHOT_SECONDS": "1", "MERIDIAN_SNAPSHOT_ROWS": "50"}
 LOADED = 'meridian_load_seconds_count{{source="{}"}}'
 TENANT = "default"
+DAMAGES = ["changed", "cut", "gone", "no manifest", "old", "part forgotten", "away"]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -110,6 +111,16 @@ class Case:
         )
         return answer["hits"]
 
+    async def counted(self):
+        """What the region's worker says of its snapshots, by outcome."""
+        url = f"http://127.0.0.1:{self.region.worker['port']}/metrics"
+        async with self.session.get(url) as answer:
+            lines = (await answer.text()).splitlines()
+        name = 'meridian_snapshots_total{outcome="'
+        found = [line.removeprefix(name) for line in lines if line.startswith(name)]
+        values = dict(line.split('"} ') for line in found)
+        return {o: float(values.get(o, 0)) for o in ("written", "kept")}
+
     async def sql(self, query, *params):
         connection = await self.region.postgres.connect()
         try:
@@ -179,7 +190,7 @@ async def test_what_nothing_was_written_to_keeps_its_parts(world, session):
         await until(case.objects, lambda found: found == names)
 
 
-@pytest.mark.parametrize("how", ["changed", "cut", "gone", "no manifest", "away"])
+@pytest.mark.parametrize("how", DAMAGES)
 async def test_a_snapshot_that_cannot_be_read_is_not_needed(world, session, how):
     async with Case(world, session, "asia") as case:
         made = await case.snapshot()
@@ -195,10 +206,16 @@ async def test_a_snapshot_that_cannot_be_read_is_not_needed(world, session, how)
 
 
 async def damage(case, made, how):
-    named = manifest_name(case.key) if how == "no manifest" else made.parts[0].name
+    about_manifest = how in ("no manifest", "old", "part forgotten")
+    named = manifest_name(case.key) if about_manifest else made.parts[0].name
     file = case.files / base64.urlsafe_b64encode(named.encode()).decode()
     data = file.read_bytes()
     match how:
+        case "old":
+            before = made.made - 13 * 3_600_000
+            file.write_bytes(replace(made, made=before).text())
+        case "part forgotten":
+            file.write_bytes(replace(made, parts=()).text())
         case "changed":
             file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         case "cut":
@@ -280,4 +297,31 @@ async def test_two_workers_write_one_snapshot(world, session):
                 *(part.name for part in second.parts),
             }
             first = second
-        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("region", "other"), [("asia", "europe"), ("paris", "europe")])
+async def test_one_worker_of_a_region_writes_at_a_time(world, session, region, other):
+    """Whoever has the lock, which a replica grants too, is the only one."""
+    lock = "pg_advisory{}lock(hashtextextended('meridian.snapshot', 0))"
+    holder = await world.regions[region].postgres.connect()
+    await holder.execute(f"SELECT {lock.format('_')}")
+    async with Case(world, session, region) as case:
+        # Another region's worker, which may, has written it twice meanwhile.
+        elsewhere = Case(world, session, other)
+        elsewhere.key = case.key
+        first = await elsewhere.snapshot()
+        await until(elsewhere.manifest, lambda m: m.made > first.made)
+        await elsewhere.driver.close()
+        assert await case.manifest() is None
+        await holder.execute(f"SELECT {lock.format('_un')}")
+        await case.snapshot()
+    await holder.close()
+
+
+async def test_what_a_worker_did_is_counted(world, session):
+    async with Case(world, session, "asia") as case:
+        before = await case.counted()
+        first = await case.snapshot()
+        await until(case.manifest, lambda m: m.made > first.made)
+        after = await until(case.counted, lambda c: c["kept"] > before["kept"])
+        assert after["written"] > before["written"]
