@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from pulumi.runtime.settings import SETTINGS
@@ -11,6 +12,20 @@ from pulumi.runtime.settings import SETTINGS
 from ops import program
 
 Future = asyncio.Future[None]
+T = TypeVar("T")
+
+
+def done(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it in a loop of its own.
+
+    `asyncio.run` would leave the thread without one, and the recordings of programs in
+    the same process need theirs.
+    """
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(work)
+    finally:
+        loop.close()
 
 
 @pytest.fixture
@@ -38,7 +53,7 @@ def test_it_waits_for_outputs_that_come_while_it_waits(outputs: set[Future]) -> 
         await waiting
         return [early, second.done()]
 
-    assert asyncio.run(run()) == [False, True]
+    assert done(run()) == [False, True]
 
 
 @pytest.mark.parametrize("where", ["outputs", "calls"])
@@ -56,4 +71,4 @@ def test_a_failure_is_not_kept_waiting_by_what_never_ends(
         await program.settled()
         never.cancel()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    done(asyncio.wait_for(run(), 20))
