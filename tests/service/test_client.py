@@ -212,7 +212,8 @@ async def test_retries_end_at_the_deadline_and_are_few(flaky):
     flaky.fail = 10**6
     async with Client(flaky.url) as client:
         before = asyncio.get_running_loop().time()
-        with pytest.raises(ClientError):
+        # Whether the deadline falls into an attempt or between two is chance.
+        with pytest.raises((ClientError, DeadlineError)):
             await client.call("list_collections", deadline=1.0)
         assert asyncio.get_running_loop().time() - before < 5
         assert 1 < len(flaky.seen) <= 20
