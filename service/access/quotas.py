@@ -10,6 +10,7 @@ from service.contract import ServiceError
 from service.contract.validate import shown
 from service.log.commit import Committer
 from service.log.reader import Reader
+from service.single_flight import SingleFlight
 
 COLLECTION = "quotas"
 _MOST = 2**53
@@ -78,13 +79,17 @@ class QuotaStore:
         self._items = SystemItems(reader, committer, clock, COLLECTION)
         self._kept: Memory[Quota] = Memory(clock)
         self._default = default or Quota()
+        self._reading = SingleFlight(self._look_up)
 
     async def get(self, tenant: str) -> Quota:
         """A tenant's quota, at most FRESH seconds old; the default when none is set."""
         known = self._kept.get(tenant, FRESH)
         if known is not None:
             return known
-        stored = await self._items.read(checked_tenant(tenant))
+        return await self._reading.get(checked_tenant(tenant)) or self._default
+
+    async def _look_up(self, tenant: str) -> Quota:
+        stored = await self._items.read(tenant)
         found = self._default if stored is None else Quota(**stored["quota"])
         self._kept.put(tenant, found)
         return found

@@ -6,7 +6,6 @@ as scrypt guards secrets that people choose, of some 30 bits; this one is drawn 
 request its time.
 """
 
-import asyncio
 import hmac
 import re
 import secrets
@@ -28,6 +27,7 @@ from service.contract.signing import KEY_PREFIX, Address, sha256, split_key
 from service.contract.validate import shown
 from service.log.commit import Committer
 from service.log.reader import Reader
+from service.single_flight import SingleFlight
 
 COLLECTION = "keys"
 MOST_OVERLAP = 30 * 86_400
@@ -135,7 +135,7 @@ class KeyStore:
         self._present: Memory[KeyRecord] = Memory(clock)
         self._absent: Memory[bool] = Memory(clock)
         self._origins: Memory[frozenset[str]] = Memory(clock, 1)
-        self._reading: dict[str, asyncio.Task[KeyRecord | None]] = {}
+        self._reading = SingleFlight(self._look_up)
 
     async def create(
         self,
@@ -241,12 +241,7 @@ class KeyStore:
         known = self._present.get(name, FRESH)
         if known is not None:
             return known
-        # Whoever asks for the same key meanwhile waits for the same answer.
-        task = self._reading.get(name)
-        if task is None:
-            task = self._reading[name] = asyncio.create_task(self._look_up(name))
-            task.add_done_callback(lambda _: self._reading.pop(name, None))
-        return await asyncio.shield(task)
+        return await self._reading.get(name)
 
     def known(self, text: str) -> Caller | None:
         """The caller of a key's text if memory alone can tell."""

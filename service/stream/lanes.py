@@ -15,6 +15,7 @@ from service.log.definition import Definition
 from service.log.reader import Reader
 from service.log.request import hole_request
 from service.settings import Settings
+from service.single_flight import SingleFlight
 from service.snapshot.bucket import Bucket
 from service.stream.guides import Guides
 from service.stream.items import Items
@@ -61,6 +62,7 @@ class Lanes:
         self._healing: set[tuple[int, str]] = set()
         self._opening = asyncio.Lock()
         self._definitions: dict[Key, tuple[float, Definition]] = {}
+        self._defining = SingleFlight(self._define)
         self._replays: dict[tuple[int, int], Replay] = {}
         self._repairs = Repairs(reader)
         bucket = Bucket(google, settings.bucket) if settings.bucket else None
@@ -84,7 +86,7 @@ class Lanes:
         """A collection; raises ServiceError `unknown_collection`."""
         until, known = self._definitions.get(key, (0.0, None))
         if known is None or until < time.monotonic():
-            known = await self._reader.definition(*key)
+            known = await self._defining.get(key)
             if known is None:
                 self._definitions.pop(key, None)
                 raise ServiceError(
@@ -95,6 +97,9 @@ class Lanes:
             self.learn(known)
         return known
 
+    async def _define(self, key: Key) -> Definition | None:
+        return await self._reader.definition(*key)
+
     def learn(self, definition: Definition) -> None:
         """Takes a definition that a database just gave."""
         until = time.monotonic() + _DEFINITION_SECONDS
@@ -103,6 +108,7 @@ class Lanes:
     def forget_definition(self, key: Key) -> None:
         """It was dropped or created anew."""
         self._definitions.pop(key, None)
+        self._defining.forget(key)
 
     def _redefined(self, change: Change) -> None:
         """A creation or drop went by in a followed lane."""

@@ -73,8 +73,11 @@ class Snapshots:
             try:
                 yield View(connection)
             finally:
-                if not connection.is_closed():
+                try:
                     await connection.execute(_UNLOCK)
+                except BaseException:
+                    connection.terminate()  # or its session would keep the lock
+                    raise
 
     async def _round(self, view: View) -> None:
         wanted = [
