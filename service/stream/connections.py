@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from service.access.caller import Caller
@@ -20,8 +20,16 @@ class Connected(Protocol):
         """Tells the client to resume elsewhere."""
         ...
 
-    def hold(self, *, held: bool) -> None:
-        """Stops its streams, or lets them go on."""
+    def hold(self, may: Callable[[str], bool]) -> None:
+        """Stops its streams of a priority, or lets them go on."""
+        ...
+
+    def close_windows(self, now: float) -> None:
+        """Tells of the windows that are over; `now` in seconds since 1970."""
+        ...
+
+    def keep_time(self, now: float) -> None:
+        """Beats, goes away with age; `now` in monotonic seconds."""
         ...
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from service.tracing import PRODUCER, Spans
 
@@ -15,17 +14,33 @@ GRACE = 5.0
 Encode = Callable[[dict[str, Any]], bytes]
 
 
+class Carrier(Protocol):
+    """A transport that takes messages as they are made."""
+
+    def take(self, data: bytes) -> bool:
+        """Sends a message; False: `Outbox.flush` is called when it would again."""
+        ...
+
+    def abort(self) -> None:
+        """Ends the connection, whatever was not sent."""
+        ...
+
+
 class Outbox:
-    """Messages in order; a transport sends what `outgoing` yields."""
+    """Messages in order: a carrier takes them, or a transport sends what `outgoing`
+    yields."""
 
     def __init__(self, encode: Encode, spans: Spans) -> None:
         self._encode = encode
         self._spans = spans
-        self._messages: deque[bytes] = deque()
+        self._messages: list[bytes] = []
         self._queued = 0
-        self._traced: deque[tuple[bytes, str, int]] = deque()
+        self._traced: list[tuple[bytes, str, int]] = []
         """Queued matches of changes whose spans are kept: message, event id, since."""
-        self._wake = asyncio.Event()
+        self._carrier: Carrier | None = None
+        self._wake: asyncio.Event | None = None
+        """Of `outgoing`: an idle connection with a carrier is spared it."""
+        self._task: asyncio.Task[Any] | None = None
         self.closing = False
 
     @property
@@ -33,38 +48,87 @@ class Outbox:
         """Whether more may be queued."""
         return self._queued < CREDIT_BYTES
 
+    def carried(
+        self, task: "asyncio.Task[Any]", carrier: Carrier | None = None
+    ) -> None:
+        """The connection ends with a task of its transport; a carrier takes messages
+        from now on, without one somebody reads `outgoing`."""
+        self._task = task
+        self._carrier = carrier
+
     def queue(self, message: dict[str, Any]) -> None:
-        """Queues a message."""
+        """Sends a message, or queues it behind others."""
         data = self._encode(message)
+        carrier = self._carrier
+        if carrier is not None and not self._messages and carrier.take(data):
+            return
         self._messages.append(data)
         self._queued += len(data)
-        self._wake.set()
+        if self._wake is not None:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Sends what the carrier takes."""
+        carrier, taken = self._carrier, 0
+        if carrier is None:
+            return
+        for data in self._messages:
+            if not carrier.take(data):
+                break
+            taken += 1
+            self._sent(data)
+        del self._messages[:taken]
+        if self.closing and not self._messages:
+            self._leave()
 
     def trace(self, event_id: str) -> None:
         """The message queued last tells of a change; its sending may be a span."""
-        if self._spans.leads(event_id):
-            self._traced.append((self._messages[-1], event_id, time.time_ns()))
+        if not self._spans.leads(event_id):
+            return
+        now = time.time_ns()
+        if self._messages:
+            self._traced.append((self._messages[-1], event_id, now))
+        else:
+            self._notified(event_id, now)
 
     def end(self) -> None:
-        """Nothing follows: `outgoing` ends once all was sent."""
+        """Nothing follows: the connection ends once all was sent."""
         self.closing = True
-        self._wake.set()
+        self.flush()
+        if self._wake is not None:
+            self._wake.set()
+
+    def cut(self) -> None:
+        """Ends the connection, whatever was not sent."""
+        if self._carrier is not None:
+            self._carrier.abort()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     async def outgoing(self) -> AsyncIterator[bytes]:
         """What was queued, in order, until the end."""
+        wake = self._wake = asyncio.Event()
         while True:
-            while self._messages:
-                data = self._messages.popleft()
+            messages, self._messages = self._messages, []
+            for data in messages:
                 yield data
-                self._queued -= len(data)
-                if self._traced and self._traced[0][0] is data:
-                    self._notified()
+                self._sent(data)
+            if self._messages:
+                continue
             if self.closing:
                 return
-            self._wake.clear()
-            await self._wake.wait()
+            wake.clear()
+            await wake.wait()
 
-    def _notified(self) -> None:
-        _, event_id, since = self._traced.popleft()
+    def _sent(self, data: bytes) -> None:
+        self._queued -= len(data)
+        if self._traced and self._traced[0][0] is data:
+            _, event_id, since = self._traced.pop(0)
+            self._notified(event_id, since)
+
+    def _notified(self, event_id: str, since: int) -> None:
         now = time.time_ns()
         self._spans.change("notify", (event_id,), since, now, {}, PRODUCER)

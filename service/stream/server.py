@@ -24,6 +24,7 @@ from service.stream.instance import Instance
 from service.telemetry import log
 from service.text import Embedder
 from service.transport.asgi import App
+from service.transport.frames import Frames
 from service.transport.protocol import Patient
 
 _DRAIN_SECONDS = 6
@@ -51,7 +52,7 @@ class Server(uvicorn.Server):
                 host=settings.host,
                 port=port or settings.port or 0,
                 http=Patient,
-                ws="websockets-sansio",
+                ws=Frames,
                 ws_per_message_deflate=False,
                 ws_max_size=limits.max_body_bytes,
                 ws_ping_interval=None,
@@ -151,7 +152,8 @@ async def run(
 
 
 async def watch_over(instance: Instance, connections: Connections) -> None:
-    """Holds the streams of tiers that are too much, ends those of revoked keys."""
+    """What connections do in time: heartbeats, windows, age; holds the streams of
+    tiers that are too much, ends those of revoked keys."""
     looked = time.monotonic()
     while True:
         await asyncio.sleep(0.5)
@@ -161,6 +163,7 @@ async def watch_over(instance: Instance, connections: Connections) -> None:
             caller = connection.context.caller
             connection.hold(partial(instance.access.may_hold, caller))
             connection.close_windows(time.time())
+            connection.keep_time(time.monotonic())
         if time.monotonic() - looked < _KEYS_SECONDS:
             continue
         looked = time.monotonic()

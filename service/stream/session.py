@@ -1,5 +1,6 @@
 """The streams of one connection, apart from how it is carried."""
 
+import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,10 @@ from service.stream.token import write_token
 from service.stream.window import matched
 from service.telemetry import log
 
+HEARTBEAT = 15.0
+"""Seconds between heartbeats."""
+_GOAWAY_SECONDS = (50 * 60.0, 58 * 60.0)
+"""Age at which a connection is told to go: Cloud Run cuts at an hour (gcp.md 1.1)."""
 _DATABASE_AWAY = (*GONE, asyncpg.PostgresError)
 
 
@@ -44,6 +49,10 @@ class Session(Outbox):
         self.context = context
         self.streams: dict[str, Stream] = {}
         self.closed = False
+        now = time.monotonic()
+        self._beat = now + HEARTBEAT
+        self._leave_at = now + random.uniform(*_GOAWAY_SECONDS)
+        self._cut_at = float("inf")
         self._windowed: dict[str, Stream] = {}
         """Those of them with a window: looked at twice a second, all are not."""
         self._connections = connections
@@ -137,7 +146,19 @@ class Session(Outbox):
         if not self.closing:
             self.heartbeat()
             self.queue({"type": "goaway", "reason": reason, "seconds": GRACE})
+            self._cut_at = time.monotonic() + GRACE
             self.end()
+
+    def keep_time(self, now: float) -> None:
+        """A heartbeat when one is due, `goaway` at its age, then the end of a client
+        that does not take it; `now` in monotonic seconds."""
+        if now >= self._cut_at:
+            self.cut()
+        elif now >= self._leave_at:
+            self.go_away("age")
+        elif now >= self._beat:
+            self._beat = now + HEARTBEAT
+            self.heartbeat()
 
     def heartbeat(self) -> None:
         """Carries each stream's position, so that a quiet one stays in the window."""

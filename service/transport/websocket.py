@@ -13,8 +13,9 @@ from service.contract.messages import Call
 from service.stream.admin import Recent
 from service.stream.connections import Connections
 from service.stream.session import Session
+from service.telemetry import log
 from service.tracing import read_parent
-from service.transport.connection import run
+from service.transport.frames import EXTENSION, Frames
 from service.transport.http import Receive, Scope, Send, id_of
 
 MOST_CALLS = 64
@@ -51,8 +52,20 @@ class WebSocket:
         await send({"type": "websocket.accept", "headers": headers})
         context = Context(caller=caller, request_id=id_of(scope))
         session = Session(instance, self._connections, self._recent, context)
-        calls = _Calls(self._api, session)
-        await run(session, _write(session, send), _read(session, calls, receive))
+        frames: Frames = scope["extensions"][EXTENSION]
+        frames.carry(session)
+        session.open()
+        try:
+            await _read(session, _Calls(self._api, session), receive)
+        except asyncio.CancelledError:
+            if not session.closing:
+                raise
+        except Exception as error:  # noqa: BLE001 (told by its kind, never its data)
+            log("ERROR", "connection failed", error=type(error).__name__)
+        finally:
+            session.close()
+        with contextlib.suppress(OSError):
+            await send({"type": "websocket.close", "code": _TRY_AGAIN})
 
 
 async def refuse(scope: Scope, send: Send, error: ServiceError) -> None:
@@ -73,13 +86,6 @@ async def refuse(scope: Scope, send: Send, error: ServiceError) -> None:
         await send({"type": "websocket.http.response.body", "body": data})
     else:
         await send({"type": "websocket.close", "code": _POLICY})
-
-
-async def _write(session: Session, send: Send) -> None:
-    with contextlib.suppress(OSError):
-        async for data in session.outgoing():
-            await send({"type": "websocket.send", "text": data.decode()})
-        await send({"type": "websocket.close", "code": _TRY_AGAIN})
 
 
 async def _read(session: Session, calls: "_Calls", receive: Receive) -> None:
