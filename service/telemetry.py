@@ -16,6 +16,7 @@ from prometheus_client import (
 )
 
 from service.contract.errors import STATUS
+from service.notified import Notified
 from service.tracing import Spans, current
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -110,25 +111,8 @@ class Metrics:
             buckets=_FAST,
             registry=r,
         )
-        self.notifications = Counter(
-            "meridian_notifications", "Matches sent.", ("written_in",), registry=r
-        )
-        self._notified: dict[str, Counter] = {}
-        self.notify_seconds = Histogram(
-            "meridian_notify_seconds",
-            "Commit of a write to its notification.",
-            buckets=_FAST,
-            registry=r,
-        )
-
-    def notified(self, region: str, seconds: float) -> None:
-        """Counts a match that was sent so long after its commit in a region."""
-        # Looked up once a region: `labels` costs more than the count.
-        counter = self._notified.get(region)
-        if counter is None:
-            counter = self._notified[region] = self.notifications.labels(region)
-        counter.inc()
-        self.notify_seconds.observe(max(0.0, seconds))
+        self.notified = Notified(_FAST)
+        r.register(self.notified)
 
     def answered(self, route: str, status: int, seconds: float | None = None) -> None:
         """Counts an answer over HTTP, and of an operation how long it took."""

@@ -9,8 +9,6 @@ from service.tracing import PRODUCER, Spans
 
 CREDIT_BYTES = 256 * 1024
 """Queued bytes from which on a connection's streams stop advancing."""
-GRACE = 5.0
-"""Seconds between `goaway` and the end."""
 Encode = Callable[[dict[str, Any]], bytes]
 
 

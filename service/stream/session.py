@@ -1,6 +1,5 @@
 """The streams of one connection, apart from how it is carried."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,18 +17,15 @@ from service.stream.connections import Connections
 from service.stream.instance import Instance
 from service.stream.learner import Learner
 from service.stream.opening import Opening
-from service.stream.outbox import GRACE, Encode, Outbox
+from service.stream.outbox import Encode, Outbox
 from service.stream.persistence import Persistence
 from service.stream.standing import Stream
 from service.stream.starting import Gaps
+from service.stream.timing import GRACE, Timing
 from service.stream.token import write_token
 from service.stream.window import matched
 from service.telemetry import log
 
-HEARTBEAT = 15.0
-"""Seconds between heartbeats."""
-_GOAWAY_SECONDS = (50 * 60.0, 58 * 60.0)
-"""Age at which a connection is told to go: Cloud Run cuts at an hour (gcp.md 1.1)."""
 _DATABASE_AWAY = (*GONE, asyncpg.PostgresError)
 
 
@@ -49,10 +45,7 @@ class Session(Outbox):
         self.context = context
         self.streams: dict[str, Stream] = {}
         self.closed = False
-        now = time.monotonic()
-        self._beat = now + HEARTBEAT
-        self._leave_at = now + random.uniform(*_GOAWAY_SECONDS)
-        self._cut_at = float("inf")
+        self._timing = Timing(time.monotonic())
         self._windowed: dict[str, Stream] = {}
         """Those of them with a window: looked at twice a second, all are not."""
         self._connections = connections
@@ -95,8 +88,8 @@ class Session(Outbox):
                 "notified_at": int(now),
             }
         )
-        metrics = self.instance.metrics
-        metrics.notified(change.region, (now - change.committed) / 1000)
+        notified = self.instance.metrics.notified
+        notified.add(change.region, (now - change.committed) / 1000)
         self._recent.add(stream, change, score, now - change.committed)
         self.trace(change.event_id)
 
@@ -146,19 +139,18 @@ class Session(Outbox):
         if not self.closing:
             self.heartbeat()
             self.queue({"type": "goaway", "reason": reason, "seconds": GRACE})
-            self._cut_at = time.monotonic() + GRACE
+            self._timing.leaves(time.monotonic())
             self.end()
 
     def keep_time(self, now: float) -> None:
-        """A heartbeat when one is due, `goaway` at its age, then the end of a client
-        that does not take it; `now` in monotonic seconds."""
-        if now >= self._cut_at:
-            self.cut()
-        elif now >= self._leave_at:
-            self.go_away("age")
-        elif now >= self._beat:
-            self._beat = now + HEARTBEAT
+        """Does what is due; `now` in monotonic seconds."""
+        due = self._timing.due(now)
+        if due == "beat":
             self.heartbeat()
+        elif due == "leave":
+            self.go_away("age")
+        elif due == "cut":
+            self.cut()
 
     def heartbeat(self) -> None:
         """Carries each stream's position, so that a quiet one stays in the window."""

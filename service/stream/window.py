@@ -61,6 +61,26 @@ class Window:
 
 def matched(change: Change, score: float) -> dict[str, Any]:
     """What is told of a change that matched, whatever the stream."""
+    return {**_told.of(change), "score": score}
+
+
+class _Told:
+    """What is told of one change, written once for all streams that it reaches."""
+
+    def __init__(self) -> None:
+        self._change: Change | None = None
+        self._shared: dict[str, Any] = {}
+
+    def of(self, change: Change) -> dict[str, Any]:
+        if change is not self._change:
+            self._change, self._shared = change, _shared(change)
+        return self._shared
+
+
+_told = _Told()
+
+
+def _shared(change: Change) -> dict[str, Any]:
     return {
         "event_id": change.event_id,
         "op": change.op,
@@ -69,7 +89,6 @@ def matched(change: Change, score: float) -> dict[str, Any]:
             "metadata": orjson.Fragment(change.metadata),
             "version": change.at,
         },
-        "score": score,
         "position": {
             "origin": change.origin,
             "lane": change.lane,

@@ -6,6 +6,7 @@ one (benchmarks/README.md, "notifications").
 """
 
 import asyncio
+import struct
 from collections import deque
 from typing import Any
 
@@ -18,6 +19,24 @@ from service.stream.outbox import Outbox
 
 EXTENSION = "meridian.frames"
 """Of an ASGI scope: the connection's `Frames`."""
+
+
+_FINAL_TEXT = 0x81
+_SHORT, _MIDDLE = 126, 1 << 16
+_LENGTH16, _LENGTH64 = struct.Struct("!BBH").pack, struct.Struct("!BBQ").pack
+
+
+def text_frame(data: bytes) -> bytes:
+    """A server's unmasked frame without extensions (RFC 6455, section 5.2).
+
+    The library builds an object and a file in memory for each: 8 % of a notification.
+    """
+    size = len(data)
+    if size < _SHORT:
+        return bytes((_FINAL_TEXT, size)) + data
+    if size < _MIDDLE:
+        return _LENGTH16(_FINAL_TEXT, 126, size) + data
+    return _LENGTH64(_FINAL_TEXT, 127, size) + data
 
 
 class Events:
@@ -119,8 +138,7 @@ class Frames(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             return False
         if self.conn.state is State.OPEN and not self.disconnected:
-            self.conn.send_text(data)
-            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.write(text_frame(data))
         return True
 
     def abort(self) -> None:
