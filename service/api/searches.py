@@ -21,8 +21,13 @@ from service.stream.items import Items
 from service.stream.token import read_token
 from service.stream.trial import Asked
 
-_IN_LOOP = 2_000_000
-"""Multiplications up to which a search is cheaper than a change of thread."""
+_TRIVIAL = 2_000_000
+"""Multiplications up to which a search waits for nothing: it takes less than a turn."""
+_SHORT = 50_000_000
+"""Up to which it runs in the event loop, for about a millisecond at most. In a thread,
+on another core with cold caches, the whole request costs 1.4 to 2.2 times the CPU at
+100,000 rows of d 384, and no more of them are answered a second (benchmarks/README.md,
+"Search of 100,000")."""
 
 
 class _Done(NamedTuple):
@@ -96,10 +101,12 @@ class Searches:
         work = _work(index, asked, request, mask, instance.search_width, way)
         started = time.perf_counter()
         with index.reading():
-            if len(asked) * len(index) * items.definition.dimension <= _IN_LOOP:
+            size = len(asked) * len(index) * items.definition.dimension
+            if size <= _TRIVIAL:
                 done = work()
             else:
-                done = await instance.threads.run(work, context.left(60.0))
+                place = instance.turns if size <= _SHORT else instance.threads
+                done = await place.run(work, context.left(60.0))
             instance.metrics.search_seconds.observe(time.perf_counter() - started)
             answer = [items.hits(slots, scores) for slots, scores in done.found]
         instance.metrics.searches.labels("graph" if done.walked else "kernel").inc()

@@ -23,7 +23,7 @@ from service.stream.keeper import Keeper
 from service.stream.lanes import Lanes
 from service.stream.mail import Mail
 from service.stream.recall import Recall
-from service.stream.threads import Threads
+from service.stream.threads import Threads, Turns
 from service.telemetry import Metrics
 from service.text.embed import DIMENSION, Embedder
 
@@ -60,6 +60,7 @@ class Instance:
         self.forward = Forward(settings.hubs, mail, metrics)
         self.keeper = Keeper(Homes(settings, mail, local, primary))
         self.threads = Threads(2, access.overload.search_wait)
+        self.turns = Turns(access.overload.search_wait)
         self.access = access
         self.recall = Recall(metrics, time.monotonic)
 
