@@ -1,6 +1,7 @@
 """CPU of one search over HTTP, over a raw server that parses the body plus the kernel.
 
     python -m benchmarks.search [--world FOLDER] [--items 100000] [--requests 400]
+    python -m benchmarks.search --alone
 
 Items are arXiv embeddings with noise (d 384, from beside the checkout), ten hits. Ours:
 CPU (user and system, all threads, from `/proc`) of the instance's process per request,
@@ -8,6 +9,10 @@ with everything that the local world turns on. The base: CPU of a raw ASGI appli
 on uvicorn with the same settings, which reads the same body, parses it to an array and
 answers the same bytes, plus the kernel's own CPU for the same search. All take turns
 in every round. Vectors as JSON numbers and as base64.
+
+With --alone the instance is in a region by itself, asks everybody for a key, counts
+rates in Redis and keeps production's share of traces; a local world lets all in, has no
+rates and traces every request.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -29,6 +35,8 @@ from benchmarks.clone import Clone, Json, arguments, running_world
 from benchmarks.measure import noise, report, summary, verdict
 from benchmarks.nearest import data
 from benchmarks.wire import Wire, cpu_of, instance_of, metric, post, raw_server
+from benchmarks.writes import single_region
+from service.access.gate import new_root_key
 from service.client import Client
 from service.kernel import Index, load
 from service.kernel.interface import Floats, unit
@@ -38,6 +46,8 @@ REGION = "us-central1"
 COLLECTION = "search-benchmark"
 DIMENSION, HITS = 384, 10
 BATCH = 1_000
+RATES = {group: [1e6, 1e6] for group in ("read", "search", "write", "manage")}
+"""Tokens a second and at most: none is ever refused."""
 PAUSE_SECONDS = 0.0003
 """Between searches of the kernel alone, about the time of a request."""
 
@@ -57,12 +67,22 @@ def idle_share(pid: int, seconds: float = 3.0) -> float:
     return (cpu_of(pid) - before) / seconds
 
 
-def request_of(query: Floats, *, text: bool) -> bytes:
+class Target(NamedTuple):
+    """The instance that is measured."""
+
+    pid: int
+    port: int
+    url: str
+    """Where it is filled."""
+    key: str | None = None
+
+
+def request_of(query: Floats, key: str | None, *, text: bool) -> bytes:
     """The whole request of a search, headers included."""
     packed = base64.b64encode(query.tobytes()).decode()
     vector = [float(v) for v in query] if text else packed
     body = json.dumps({"vector": vector, "k": HITS}).encode()
-    return post(f"/v1/collections/{COLLECTION}:search", body)
+    return post(f"/v1/collections/{COLLECTION}:search", body, key)
 
 
 def raw_application(answer: bytes) -> object:
@@ -126,10 +146,9 @@ def _answering(answer: bytes) -> Iterator[tuple[int, int]]:
             yield found
 
 
-async def fill(clone: Clone, rows: Floats) -> None:
+async def fill(target: Target, rows: Floats) -> None:
     """Store the rows and wait until the region holds them all."""
-    url = next(r["url"] for r in clone.world()["regions"] if r["name"] == REGION)
-    async with Client(url, deadline=60) as client:
+    async with Client(target.url, key=target.key, deadline=60) as client:
         await client.create(COLLECTION, dimension=DIMENSION)
         for start in range(0, len(rows), BATCH):
             batch = enumerate(rows[start : start + BATCH], start)
@@ -167,11 +186,11 @@ def kernel_cpu(index: Index, queries: list[Floats], pause: float = 0.0) -> float
 
 
 def compared(
-    clone: Clone, index: Index, queries: list[Floats], rounds: int, *, text: bool
+    target: Target, index: Index, queries: list[Floats], rounds: int, *, text: bool
 ) -> Json:
     """All three sides, in turns, for one way of writing vectors."""
-    pid, port = instance_of(clone, REGION)
-    requests = [request_of(q, text=text) for q in queries]
+    pid, port = target.pid, target.port
+    requests = [request_of(q, target.key, text=text) for q in queries]
     wire = Wire(port)
     answer = wire.ask(requests[0])
     earlier = measured_inside(port)
@@ -212,8 +231,49 @@ def _ratios(ours: list[float], raw: list[float], kernel: list[float]) -> list[fl
     return [o / (r + k) for o, r, k in zip(ours, raw, kernel, strict=True)]
 
 
+def in_world(clone: Clone) -> Target:
+    """A region's instance of a running world."""
+    url = next(r["url"] for r in clone.world()["regions"] if r["name"] == REGION)
+    return Target(*instance_of(clone, REGION), url)
+
+
+@contextlib.contextmanager
+def strict() -> Iterator[Target]:
+    """An instance that asks for keys and counts rates, in a region by itself."""
+    root, digest = new_root_key()
+    environment = {
+        "MERIDIAN_ACCESS": "required",
+        "MERIDIAN_ROOT_KEY_SHA256": digest,
+        "MERIDIAN_RATES": json.dumps({"standard": RATES}),
+    }
+    with single_region() as region:
+        asyncio.run(region.world.ready())
+        part = region.second_instance(**environment)
+        url = f"http://127.0.0.1:{part['port']}"
+        key = asyncio.run(_key(url, root))
+        yield Target(part["pid"], part["port"], url, key)
+
+
+async def _key(url: str, root: str) -> str:
+    async with Client(url, key=root) as client:
+        scopes = ["read", "write", "manage"]
+        made = await client.call("create_key", scopes=scopes)
+    return str(made["key"])
+
+
+@contextlib.contextmanager
+def _target(world: Path | None, *, alone: bool) -> Iterator[Target]:
+    if alone:
+        with strict() as target:
+            yield target
+    else:
+        with running_world(world, live=False) as clone:
+            yield in_world(clone)
+
+
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--alone", action="store_true", help="No world: one region.")
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=400, help="In each round.")
     parser.add_argument("--rounds", type=int, default=7)
@@ -226,10 +286,10 @@ def main() -> None:
     for row in rows:
         index.add(unit(row))
     queries = [unit(query) for query in fresh]
-    with running_world(given.world, live=False) as clone:
-        asyncio.run(fill(clone, rows))
+    with _target(given.world, alone=given.alone) as target:
+        asyncio.run(fill(target, rows))
         found = {
-            name: compared(clone, index, queries, given.rounds, text=text)
+            name: compared(target, index, queries, given.rounds, text=text)
             for name, text in (("json", True), ("base64", False))
         }
     lines = [

@@ -32,10 +32,11 @@ def instance_of(
     return pid, address["port_value"]
 
 
-def post(path: str, body: bytes) -> bytes:
+def post(path: str, body: bytes, key: str | None = None) -> bytes:
     """A whole request, headers included."""
+    credential = "" if key is None else f"authorization: Bearer {key}\r\n"
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: localhost\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{credential}"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
