@@ -89,6 +89,8 @@ class Spans:
         self._waiting: list[Span] = []
         self._told: dict[str, None] = {}
         """Changes whose first notification is known, the oldest first."""
+        self._asked_last = ""
+        """The change that `leads` was asked for last: nobody leads it any more."""
         self._resource: dict[str, Value] = {}
 
     def begin(self, settings: Settings) -> None:
@@ -115,6 +117,9 @@ class Spans:
     def leads(self, event_id: str) -> bool:
         """Whether this is the first time that somebody is told of a change that is
         kept: a thousand streams that it reaches make one span."""
+        if event_id == self._asked_last:
+            return False
+        self._asked_last = event_id
         if self.root(event_id) is None or event_id in self._told:
             return False
         self._told[event_id] = None

@@ -32,6 +32,10 @@ class Connected(Protocol):
         """Beats, goes away with age; `now` in monotonic seconds."""
         ...
 
+    def cut(self) -> None:
+        """Ends it, whatever was not sent."""
+        ...
+
 
 class Connections:
     """Counted in and out; told to go when the instance ends."""

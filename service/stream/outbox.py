@@ -67,15 +67,18 @@ class Outbox:
 
     def flush(self) -> None:
         """Sends what the carrier takes."""
-        carrier, taken = self._carrier, 0
+        carrier = self._carrier
         if carrier is None:
             return
-        for data in self._messages:
+        # Taken out first: a carrier may call this again while it takes a message.
+        messages, self._messages = self._messages, []
+        taken = 0
+        for data in messages:
             if not carrier.take(data):
                 break
             taken += 1
             self._sent(data)
-        del self._messages[:taken]
+        self._messages = messages[taken:] + self._messages
         if self.closing and not self._messages:
             self._leave()
 

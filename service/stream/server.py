@@ -160,10 +160,14 @@ async def watch_over(instance: Instance, connections: Connections) -> None:
         values = instance.access.knobs.values()
         instance.lanes.window = values["batch_window_ms"] / 1000
         for connection in connections:
-            caller = connection.context.caller
-            connection.hold(partial(instance.access.may_hold, caller))
-            connection.close_windows(time.time())
-            connection.keep_time(time.monotonic())
+            try:
+                caller = connection.context.caller
+                connection.hold(partial(instance.access.may_hold, caller))
+                connection.close_windows(time.time())
+                connection.keep_time(time.monotonic())
+            except Exception as error:  # noqa: BLE001 (a fault ends no other one)
+                log("ERROR", "connection failed", error=type(error).__name__)
+                connection.cut()
         if time.monotonic() - looked < _KEYS_SECONDS:
             continue
         looked = time.monotonic()

@@ -50,12 +50,12 @@ class Turns:
         return time.monotonic() - queued
 
     def _next(self) -> None:
-        self._taken = False
         while self._queue:
             granted = self._queue.popleft()
             if not granted.done():
-                granted.set_result(None)
+                granted.set_result(None)  # who comes before it has run waits, too
                 return
+        self._taken = False
 
 
 class Threads:

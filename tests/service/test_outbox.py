@@ -68,6 +68,26 @@ async def test_a_carrier_gets_messages_at_once_and_the_rest_in_order():
     task.cancel()
 
 
+async def test_a_carrier_that_asks_again_while_it_takes_gets_nothing_twice():
+    outbox, link, task = await carried(0)
+    for n in range(4):
+        outbox.queue({"n": n})
+    take = link.take
+
+    def take_and_ask(data):
+        took = take(data)
+        outbox.flush()
+        return took
+
+    link.take, link.takes = take_and_ask, 3
+    outbox.flush()
+    assert link.taken == [0, 1, 2]
+    link.takes = 9
+    outbox.flush()
+    assert link.taken == [0, 1, 2, 3]
+    task.cancel()
+
+
 async def test_credit_counts_what_was_not_taken():
     outbox, link, task = await carried(1)
     outbox.queue({"n": 0, "text": "x" * CREDIT_BYTES})
