@@ -16,7 +16,7 @@ from prometheus_client import (
 )
 
 from service.contract.errors import STATUS
-from service.notified import Notified
+from service.tally import Count, Durations
 from service.tracing import Spans, current
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -67,43 +67,39 @@ class Metrics:
         self.spans = Spans(counted)
 
     def _asked(self, r: CollectorRegistry) -> None:
-        self.http_requests = Counter(
-            "meridian_http_requests", "Answers.", ("route", "code"), registry=r
+        self.http_requests = Count(
+            "meridian_http_requests", "Answers.", ("route", "code"), r
         )
-        self.answers = Counter(
+        self.answers = Count(
             "meridian_answers",
             "Answers over any transport: answered, refused, or failed by a fault here.",
             ("transport", "outcome"),
-            registry=r,
+            r,
         )
-        self._answered: dict[tuple[str, int], tuple[Counter, Counter]] = {}
-        self._seconds: dict[str, Histogram] = {}
-        self.http_seconds = Histogram(
+        self.http_seconds = Durations(
             "meridian_http_request_seconds",
             "Request to answer.",
+            _FAST,
+            r,
             ("route",),
-            buckets=_FAST,
-            registry=r,
         )
-        self.calls = Counter(
+        self.calls = Count(
             "meridian_calls",
             "Answers outside HTTP.",
             ("transport", "operation", "code"),
-            registry=r,
+            r,
         )
 
     def _changes(self, r: CollectorRegistry) -> None:
-        self.writes = Counter(
-            "meridian_writes", "Acknowledged changes.", ("op",), registry=r
-        )
+        self.writes = Count("meridian_writes", "Acknowledged changes.", ("op",), r)
         self.forwarded = Counter(
             "meridian_forwarded_writes",
             "Writes sent to another hub, their home.",
             ("home", "outcome"),
             registry=r,
         )
-        self.commit_seconds = Histogram(
-            "meridian_commit_seconds", "One group commit.", buckets=_FAST, registry=r
+        self.commit_seconds = Durations(
+            "meridian_commit_seconds", "One group commit.", _FAST, r
         )
         self.copy_seconds = Histogram(
             "meridian_copy_seconds",
@@ -111,38 +107,40 @@ class Metrics:
             buckets=_FAST,
             registry=r,
         )
-        self.notified = Notified(_FAST)
-        r.register(self.notified)
+        self.notifications = Count(
+            "meridian_notifications", "Matches sent.", ("written_in",), r
+        )
+        self.notify_seconds = Durations(
+            "meridian_notify_seconds",
+            "Commit of a write to its notification.",
+            _FAST,
+            r,
+        )
+
+    def notified(self, region: str, seconds: float) -> None:
+        """Counts a match that was sent so long after its commit in a region."""
+        self.notifications.add(region)
+        # Clocks of two regions may disagree.
+        self.notify_seconds.add(max(0.0, seconds))
 
     def answered(self, route: str, status: int, seconds: float | None = None) -> None:
         """Counts an answer over HTTP, and of an operation how long it took."""
-        # Looked up once a route: `labels` costs more than the count.
-        found = self._answered.get((route, status))
-        if found is None:
-            found = (
-                self.http_requests.labels(route, status),
-                self.answers.labels("http", _outcome(status)),
-            )
-            self._answered[route, status] = found
-        for counter in found:
-            counter.inc()
+        self.http_requests.add(route, str(status))
+        self.answers.add("http", _outcome(status))
         if seconds is not None:
-            timed = self._seconds.get(route)
-            if timed is None:
-                timed = self._seconds[route] = self.http_seconds.labels(route)
-            timed.observe(seconds)
+            self.http_seconds.add(seconds, route)
 
     def called(self, transport: str, operation: str, code: str) -> None:
         """Counts an answer outside HTTP; code: of the contract, or `ok`."""
-        self.calls.labels(transport, operation, code).inc()
-        self.answers.labels(transport, _outcome(STATUS.get(code, 200))).inc()
+        self.calls.add(transport, operation, code)
+        self.answers.add(transport, _outcome(STATUS.get(code, 200)))
 
     def _scores(self, r: CollectorRegistry) -> None:
-        self.search_seconds = Histogram(
-            "meridian_search_seconds", "Kernel search.", buckets=_FASTER, registry=r
+        self.search_seconds = Durations(
+            "meridian_search_seconds", "Kernel search.", _FASTER, r
         )
-        self.searches = Counter(
-            "meridian_searches", "Searches by what found them.", ("path",), registry=r
+        self.searches = Count(
+            "meridian_searches", "Searches by what found them.", ("path",), r
         )
         self.graph_rows = Gauge(
             "meridian_graph_rows", "Rows that graphs hold for searches.", registry=r
@@ -150,11 +148,8 @@ class Metrics:
         self.graph_seconds = Counter(
             "meridian_graph_build_seconds", "CPU spent on graphs.", registry=r
         )
-        self.match_seconds = Histogram(
-            "meridian_match_seconds",
-            "Matching of one batch of changes.",
-            buckets=_FASTER,
-            registry=r,
+        self.match_seconds = Durations(
+            "meridian_match_seconds", "Matching of one batch of changes.", _FASTER, r
         )
 
     def _state(self, r: CollectorRegistry) -> None:

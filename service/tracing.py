@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import random
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,8 @@ class Place:
 
 
 _CURRENT: ContextVar[Place | None] = ContextVar("span", default=None)
+
+_UNTRACED = contextlib.nullcontext()
 
 
 def read_parent(traceparent: str | None) -> Place | None:
@@ -168,13 +171,15 @@ class Spans:
             span.links.add(trace_id=request.trace, span_id=request.span)
         self._add(span, began, ended, attributes)
 
-    @contextlib.contextmanager
-    def request(self, name: str, parent: Place | None) -> Iterator[None]:
+    def request(
+        self, name: str, parent: Place | None
+    ) -> contextlib.AbstractContextManager[None]:
         """Span of a request around a block; what it raises is its status."""
         place = self._asked(parent)
-        if place is None:
-            yield
-            return
+        return _UNTRACED if place is None else self._traced(name, parent, place)
+
+    @contextlib.contextmanager
+    def _traced(self, name: str, parent: Place | None, place: Place) -> Iterator[None]:
         began = time.time_ns()
         token = _CURRENT.set(place)
         failed: BaseException | None = None
@@ -202,8 +207,11 @@ class Spans:
         if parent is not None:
             place = Place(parent.trace, os.urandom(8))
             return place if parent.sampled else None
-        trace = os.urandom(16)
-        return Place(trace, os.urandom(8)) if self._keeps(trace) else None
+        lot = random.getrandbits(64)
+        if lot >= self._below:
+            return None
+        trace = os.urandom(8) + lot.to_bytes(8, "big")
+        return Place(trace, os.urandom(8))
 
     def _keeps(self, trace: bytes) -> bool:
         return int.from_bytes(trace[8:], "big") < self._below

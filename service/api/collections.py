@@ -91,7 +91,7 @@ class Collections:
         pending.durability = durability
         self._instance.committer.submit([pending])
         await pending.done
-        self._instance.metrics.writes.labels(pending.op).inc()
+        self._instance.metrics.writes.add(pending.op)
 
     async def every(self, context: Context, request: Nothing) -> dict[str, Any]:
         """All collections of the tenant."""

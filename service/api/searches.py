@@ -107,9 +107,9 @@ class Searches:
             else:
                 place = instance.turns if size <= _SHORT else instance.threads
                 done = await place.run(work, context.left(60.0))
-            instance.metrics.search_seconds.observe(time.perf_counter() - started)
+            instance.metrics.search_seconds.add(time.perf_counter() - started)
             answer = [items.hits(slots, scores) for slots, scores in done.found]
-        instance.metrics.searches.labels("graph" if done.walked else "kernel").inc()
+        instance.metrics.searches.add("graph" if done.walked else "kernel")
         if items.guide is not None and mask is None and len(asked) == 1:
             items.guide.took(Asked(*asked[0], request.k), way, done.seconds)
         if instance.recall.due():

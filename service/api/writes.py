@@ -220,7 +220,7 @@ class Writes:
             _result(entry, p, next(outcomes) if isinstance(p, Write) else p, hub)
             for entry, p in zip(items, prepared, strict=True)
         ]
-        self._instance.metrics.writes.labels(op).inc(len(stored))
+        self._instance.metrics.writes.add(op, count=len(stored))
         answer: dict[str, Any] = {
             "results": results,
             "stored": len(stored),

@@ -5,6 +5,7 @@ instances of other hubs send (ADR 0020), so both judge alike.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -110,8 +111,7 @@ class Writing:
             pending.final = not again
             prepared.append((pending, problem))
         self._committer.submit([pending for pending, _ in prepared])
-        done = (pending.done for pending, _ in prepared)
-        await asyncio.gather(*done, return_exceptions=True)
+        await _settled([pending.done for pending, _ in prepared])
         return [_outcome(pending, problem) for pending, problem in prepared]
 
     async def _rows(
@@ -167,6 +167,18 @@ class Writing:
             if_version=-1,
             durability=definition.fields.durability,
         )
+
+
+async def _settled(futures: list["asyncio.Future[Committed]"]) -> None:
+    """Returns once all are done; `asyncio.gather` calls back for each of them."""
+    try:
+        for future in futures:
+            with contextlib.suppress(Exception):  # it is looked at afterwards
+                await future
+    except asyncio.CancelledError:
+        for future in futures:
+            future.cancel()
+        raise
 
 
 def _outcome(pending: Pending, problem: ServiceError | None) -> Outcome:

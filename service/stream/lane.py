@@ -148,7 +148,7 @@ class Lane:
                 spans.change("match", (change.event_id,), began, matched, told)
                 self._tell(found, change)
         self._moved.set()
-        self._metrics.match_seconds.observe(time.perf_counter() - started)
+        self._metrics.match_seconds.add(time.perf_counter() - started)
 
     def _repeats(self, change: Change) -> bool:
         return any(o != change.origin for o, _ in self.stood(change.event_id))

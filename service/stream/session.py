@@ -88,8 +88,8 @@ class Session(Outbox):
                 "notified_at": int(now),
             }
         )
-        notified = self.instance.metrics.notified
-        notified.add(change.region, (now - change.committed) / 1000)
+        metrics = self.instance.metrics
+        metrics.notified(change.region, (now - change.committed) / 1000)
         self._recent.add(stream, change, score, now - change.committed)
         self.trace(change.event_id)
 

@@ -154,6 +154,7 @@ class Frames(WebSocketsSansIOProtocol):
         """The client is gone: nothing that waits for it waits any longer."""
         super().connection_lost(exc)
         self._flush()
+        self._outbox = None  # which has this: neither waits for the collector
 
     def _flush(self) -> None:
         if self._outbox is not None:

@@ -1,6 +1,6 @@
 """Requests and answers over HTTP on raw ASGI: bodies, errors, headers."""
 
-import os
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -188,4 +188,4 @@ def id_of(scope: Scope) -> str:
     for key, value in scope["headers"]:
         if key == b"x-request-id" and _REQUEST_ID.match(value):
             return str(value.decode())
-    return os.urandom(16).hex()
+    return f"{random.getrandbits(128):032x}"

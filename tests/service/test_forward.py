@@ -380,7 +380,7 @@ async def test_its_trace_leads_from_the_caller_to_the_home(party, http, world):
     http.session.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
     await http.call("upsert", collection=name, items=[item("x", event_id=event)])
     root = change_root(event).trace.hex()
-    found = await Receiver(world).one(root, "write", "commit", "feed", feeds=3)
+    found = await Receiver(world).one(root, "write", "commit", *["feed"] * 3)
     (span,) = [s for s in found["spans"] if s["name"] == "write"]
     assert span["region"] == "europe"
     assert span["links"] == [trace]
