@@ -25,9 +25,6 @@ oldest one stand in the queue before further ones are refused."""
 UNSENT_DEADLINE = 0.5
 """Seconds a write that was never sent waits for a primary that does not answer: another
 region answers sooner."""
-BELL_PAUSE = 0.004
-"""Seconds from one bell to the next: what is committed meanwhile is relayed together.
-Each bell costs a transaction, a read of the log, a message and an entry of the feed."""
 _CALL = (
     "SELECT n, epoch, seq, at, committed, repeated, refused FROM commit_changes($1, "
     "$2, $3::smallint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], "
@@ -328,8 +325,7 @@ class Committer:
 
         NOTIFY takes a lock of the whole server, so it stays out of the write's
         transaction and off its connection; several commits share one. It reaches
-        the relay from every region that writes to the hub, as Redis would not. The
-        first after a pause rings at once.
+        the relay from every region that writes to the hub, as Redis would not.
         """
         while True:
             await self._ring.wait()
@@ -339,4 +335,3 @@ class Committer:
             except (*GONE, asyncpg.PostgresError) as error:
                 # The relay polls too; the next commit rings again.
                 log("INFO", "bell not rung", reason=type(error).__name__)
-            await asyncio.sleep(BELL_PAUSE)
