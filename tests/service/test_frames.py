@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import aiohttp
 import orjson
@@ -16,6 +17,8 @@ from service.transport.frames import EXTENSION, Frames
 
 MANY, SIZE = 4_000, 2_048
 """Eight MB: more than the sockets of both sides hold."""
+SENT_AHEAD = 64 * 1024
+"""Bytes that the server's kernel takes before the client's has room."""
 
 
 class App:
@@ -53,69 +56,70 @@ async def app():
         made, port=0, ws=Frames, ws_ping_interval=None, lifespan="off", log_config=None
     )
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SENT_AHEAD)
+    serving = asyncio.create_task(server._serve([listening]))
     while not server.started:
         await asyncio.sleep(0.01)
-    (socket,) = server.servers[0].sockets
-    made.url = f"ws://127.0.0.1:{socket.getsockname()[1]}/"
+    made.url = f"ws://127.0.0.1:{listening.getsockname()[1]}/"
     yield made
     server.should_exit = True
     await serving
 
 
 @pytest_asyncio.fixture
-async def socket(app):
+async def client(app):
     async with aiohttp.ClientSession() as session, session.ws_connect(app.url) as made:
         yield made
 
 
-async def numbers(socket, count):
-    return [orjson.loads((await socket.receive(20)).data)["n"] for _ in range(count)]
+async def numbers(client, count):
+    return [orjson.loads((await client.receive(20)).data)["n"] for _ in range(count)]
 
 
-async def stalled(app, socket):
+async def stalled(app, client):
     """The client has asked for more than it will read."""
-    await socket.send_str(str(MANY))
+    await client.send_str(str(MANY))
     while app.outbox is None or app.outbox.has_credit:
         await asyncio.sleep(0.01)
 
 
-async def test_a_client_that_reads_gets_all_at_once_and_in_order(app, socket):
+async def test_a_client_that_reads_gets_all_at_once_and_in_order(app, client):
     for _ in range(3):
-        await socket.send_str("50")
-        assert await numbers(socket, 50) == list(range(50))
+        await client.send_str("50")
+        assert await numbers(client, 50) == list(range(50))
     assert app.outbox.has_credit
 
 
-async def test_what_a_slow_client_does_not_read_waits_in_order(app, socket):
-    await stalled(app, socket)
+async def test_what_a_slow_client_does_not_read_waits_in_order(app, client):
+    await stalled(app, client)
     assert not app.frames.writable.is_set()
-    assert await numbers(socket, MANY) == list(range(MANY))
+    assert await numbers(client, MANY) == list(range(MANY))
     assert app.outbox.has_credit
-    await socket.send_str("2")
-    assert await numbers(socket, 2) == [0, 1]
+    await client.send_str("2")
+    assert await numbers(client, 2) == [0, 1]
 
 
-async def test_an_end_comes_after_what_waits(app, socket):
-    await stalled(app, socket)
+async def test_an_end_comes_after_what_waits(app, client):
+    await stalled(app, client)
     app.outbox.end()
     await asyncio.sleep(0.05)
     assert not app.ended.is_set()
-    assert await numbers(socket, MANY) == list(range(MANY))
-    assert (await socket.receive(5)).type == aiohttp.WSMsgType.CLOSE
-    assert socket.close_code == 1012
+    assert await numbers(client, MANY) == list(range(MANY))
+    assert (await client.receive(5)).type == aiohttp.WSMsgType.CLOSE
+    assert client.close_code == 1012
     assert app.ended.is_set()
 
 
-async def test_a_cut_waits_for_nobody(app, socket):
-    await stalled(app, socket)
+async def test_a_cut_waits_for_nobody(app, client):
+    await stalled(app, client)
     app.outbox.end()
     app.outbox.cut()
     await asyncio.wait_for(app.ended.wait(), 5)
     read = 0
     with pytest.raises(AssertionError):
         while True:
-            message = await socket.receive(20)
+            message = await client.receive(20)
             assert message.type == aiohttp.WSMsgType.TEXT
             read += 1
     assert read < MANY
@@ -123,9 +127,9 @@ async def test_a_cut_waits_for_nobody(app, socket):
 
 async def test_for_a_client_that_went_away_nothing_waits(app):
     async with aiohttp.ClientSession() as session:
-        socket = await session.ws_connect(app.url)
-        await stalled(app, socket)
-        socket._response.connection.transport.abort()
+        client = await session.ws_connect(app.url)
+        await stalled(app, client)
+        client._response.connection.transport.abort()
         await asyncio.wait_for(app.ended.wait(), 5)
     assert app.outbox.has_credit
     app.outbox.queue({"n": 0})  # what is still told it is taken and dropped
@@ -142,5 +146,5 @@ async def test_an_idle_connection_keeps_one_task_and_no_handshake(app):
         assert not app.frames.scope
         assert not hasattr(app.frames, "request")
         assert not hasattr(app.frames, "response")
-        for socket in sockets:
-            await socket.close()
+        for each in sockets:
+            await each.close()
