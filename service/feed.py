@@ -10,6 +10,7 @@ rest from Postgres, later by `_PATIENCE` of `service.stream.lanes`.
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
@@ -41,7 +42,8 @@ class _Auth(CredentialProvider):
     def __init__(self, google: Google) -> None:
         self._google = google
 
-    async def get_credentials_async(self) -> tuple[str, ...]:
+    async def get_credentials_async(self) -> Any:
+        """The password alone; nothing where Redis asks for none."""
         password = await self._google.redis_password()
         return (password,) if password else ()
 
@@ -100,7 +102,7 @@ async def last_fed(
     client: redis.asyncio.Redis, origin: str, lane: int
 ) -> Position | None:
     """Position of the newest entry, None of an empty stream."""
-    entries = await client.xrevrange(feed_key(origin, lane), count=1)
+    entries: Any = await client.xrevrange(feed_key(origin, lane), count=1)
     return _position(entries[0][0]) if entries else None
 
 
@@ -108,9 +110,11 @@ async def read_feed(
     client: redis.asyncio.Redis, lane: int, after: dict[str, Position], block: int
 ) -> list[tuple[str, list[Change]]]:
     """(origin, changes) that came after the positions; waits `block` ms."""
-    keys = {feed_key(o, lane): f"{p.epoch}-{p.seq}" for o, p in after.items()}
+    keys: dict[Any, Any] = {
+        feed_key(o, lane): f"{p.epoch}-{p.seq}" for o, p in after.items()
+    }
     origins = {key.encode(): origin for key, origin in zip(keys, after, strict=True)}
-    answer = await client.xread(keys, count=_READ, block=block)
+    answer: Any = await client.xread(keys, count=_READ, block=block)
     streams = answer.items() if isinstance(answer, dict) else answer or ()
     found = []
     for key, answered in streams:

@@ -95,7 +95,8 @@ class Pushed:
 
 
 def _points(metric: Metric) -> Any:
-    return getattr(metric, metric.WhichOneof("data")).data_points
+    kind: Any = metric.WhichOneof("data")
+    return getattr(metric, kind).data_points
 
 
 def _gauge(family: Family, since: float, now: float) -> Metric:

@@ -42,7 +42,7 @@ class Peers:
         """Tells the count every second until cancelled; the last one while away."""
         while True:
             # The limiter says that Redis is away, where it matters.
-            with contextlib.suppress(AWAY):
+            with contextlib.suppress(*AWAY):
                 told(await self.beat())
             await asyncio.sleep(EVERY)
 
@@ -53,5 +53,5 @@ class Peers:
 
     async def leave(self) -> None:
         """Counts no more, at once where Redis hears it."""
-        with contextlib.suppress(AWAY):
+        with contextlib.suppress(*AWAY):
             await asyncio.wait_for(self._client.zrem(KEY, self._name), PATIENCE)

@@ -144,7 +144,7 @@ def _verified(text: str, issuer: Issuer, key: PublicKey) -> dict[str, Any]:
             algorithms=[key.algorithm],
             audience=issuer.audience,
             issuer=issuer.issuer,
-            options={**_OPTIONS, "require": required},  # type: ignore[typeddict-item]
+            options={**_OPTIONS, "require": required},  # type: ignore[arg-type]
         )
     except jwt.MissingRequiredClaimError as error:
         raise refused(f"it has no {error.claim}") from None

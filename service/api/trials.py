@@ -108,6 +108,7 @@ class Trials:
             )
         row = rows[request.id]
         stored = definition.vector(row["vector"])
+        assert stored is not None  # tombstones are not among the rows
         score = float(scores(definition, vector, numpy.stack([stored]))[0])
         metadata = orjson.loads(row["metadata"])
         filter_: Filter | None = request.filter  # type: ignore[assignment]  # parsed

@@ -63,7 +63,8 @@ class Writes:
             items = self._instance.batch(request.items, "body.items")
             prepared = self._deletes(definition, items, context.request_id)
             return await self._write(context, definition, "delete", items, prepared)
-        found, items = await self._passing(context, definition, request.filter)
+        filter_: Filter | None = request.filter  # type: ignore[assignment]  # parsed
+        found, items = await self._passing(context, definition, filter_)
         more = {"more": len(found) > len(items)}
         if not items:
             empty = {"results": [], "stored": 0}

@@ -127,7 +127,7 @@ class WebSocketCarrier:
                 if socket is None or socket.closed:
                     socket = _Socket(await self._connect(url, headers))
                     self._open[url] = socket
-            around = {"timeout_ms": max(1, int(seconds * 1000))}
+            around: dict[str, Any] = {"timeout_ms": max(1, int(seconds * 1000))}
             parent = headers.get("traceparent")
             around |= {"traceparent": parent} if parent else {}
             return await socket.call(operation.name, params, around)

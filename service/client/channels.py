@@ -73,7 +73,7 @@ async def _websocket(
     session: aiohttp.ClientSession, url: str, headers: dict[str, str]
 ) -> AsyncIterator[_WebSocket]:
     address = url.replace("http", "ws", 1) + "/v1/watch"
-    timeout = aiohttp.ClientWSTimeout(ws_close=2)  # type: ignore[call-arg]
+    timeout = aiohttp.ClientWSTimeout(ws_close=2)
     try:
         socket = await session.ws_connect(
             address, max_msg_size=0, timeout=timeout, headers=headers

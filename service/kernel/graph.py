@@ -113,7 +113,7 @@ class Graph:
         rounded = self._cut(query - self._centre)
         # The width belongs to the graph, not to the call.
         with self._asking:
-            self._index.expansion_search = max(expansion, count)
+            self._index.expansion_search = max(expansion, count)  # type: ignore[misc]
             found: Any = self._index.search(rounded, count, threads=1)
         return numpy.unique(found.keys.astype(numpy.int64))
 

@@ -37,6 +37,8 @@ class Index(Protocol):
     dimension: int
     element: str
     """How rows are kept: "f32" or "f16"."""
+    used: int
+    """Slots that ever held a row: all are below it."""
 
     def __len__(self) -> int:
         """Rows alive."""

@@ -106,7 +106,8 @@ class NativeIndex(Rows):
     def _grow(self, capacity: int) -> None:
         super()._grow(capacity)
         if self._coded:
-            signs, *others = self._codes
+            codes: Any = self._codes
+            signs, *others = codes
             self._codes = Codes(
                 grown(signs, capacity // FIRST),
                 *(grown(other, capacity) for other in others),

@@ -151,7 +151,8 @@ class Rows:
     def row(self, slot: int) -> Floats:
         """A copy of the row in a slot."""
         self._alive(slot)
-        return self.held.rows[slot].astype(numpy.float32)
+        row: Floats = self.held.rows[slot].astype(numpy.float32)
+        return row
 
     def alive(self) -> Slots:
         """The slots that hold a row, ascending."""

@@ -14,6 +14,7 @@ others; `python -m benchmarks.learning` prints the figures.
 import base64
 import binascii
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def _sum(before: Floats, unit: Floats) -> Floats:
     return unit if not len(before) else before + unit
 
 
-def _unit(vector: Floats) -> Floats:
+def _unit(vector: NDArray[Any]) -> Floats:
     wide = vector.astype(numpy.float64)
     length = float(numpy.sqrt(wide @ wide))
     if length == 0.0:
@@ -123,7 +124,7 @@ def _unit(vector: Floats) -> Floats:
     return (wide / length).astype(numpy.float32)
 
 
-def _bounded(start: Floats, moved: Floats) -> Floats:
+def _bounded(start: Floats, moved: Floats) -> NDArray[Any]:
     """`moved`, or what lies on the way to it at the most distance (unit vectors)."""
     cosine = float(start @ moved)
     if cosine >= 1.0 - MOST_DISTANCE:

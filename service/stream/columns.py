@@ -50,7 +50,9 @@ class Column:
         """Slots below `used` of which a condition holds."""
         codes = self.codes[:used]
         if condition.kind == "exists":
-            return (codes != _ABSENT) == condition.value
+            there: Mask = codes != _ABSENT
+            passing: Mask = there == condition.value
+            return passing
         if condition.kind == "in":
             wanted = [self._known[v] for v in condition.value if v in self._known]
             return numpy.isin(codes, wanted)
@@ -108,4 +110,5 @@ class Columns:
         if filter_.kind == "not":
             return ~masks[0]
         join = numpy.logical_and if filter_.kind == "and" else numpy.logical_or
-        return join.reduce(masks)
+        joined: Mask = join.reduce(masks)
+        return joined

@@ -8,7 +8,7 @@ ends the stream here; one that does not answer does so after OWNER_SECONDS.
 import asyncio
 import time
 from collections.abc import Awaitable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -77,7 +77,7 @@ class Keeper:
         Raises ServiceError `home_away`.
         """
         stored = kept.stored
-        params = [kept.id, kept.tenant, kept.home, _text(kept)]
+        params: list[Any] = [kept.id, kept.tenant, kept.home, _text(kept)]
         params += [stored.definition_version, kept.owner, stored.lease_seconds]
         (row,) = await self.homes.ask(kept.home, "make", [*params, token, most])
         self._counts.pop(kept.tenant, None)

@@ -202,7 +202,8 @@ class Learner:
 def _units(rows: Floats) -> Floats:
     lengths = numpy.linalg.norm(rows.astype(numpy.float64), axis=1, keepdims=True)
     lengths[lengths == 0] = 1.0
-    return (rows / lengths).astype(numpy.float32)
+    units: Floats = (rows / lengths).astype(numpy.float32)
+    return units
 
 
 def _refuse(definition: Definition) -> None:

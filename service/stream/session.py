@@ -205,7 +205,7 @@ class Session(Outbox):
             raise ServiceError(
                 "bad_request", f"message.type: allowed are {', '.join(known)}."
             )
-        message = parse(TYPES[kind], given, "message")
+        message: Any = parse(TYPES[kind], given, "message")
         if isinstance(message, Watch):
             await self._opening.watch(message)
         elif isinstance(message, Attach):

@@ -68,7 +68,8 @@ class MiniLM:
         weight = mask[:, :, None]
         pooled = (hidden * weight).sum(1) / numpy.maximum(weight.sum(1), 1e-9)
         lengths = numpy.linalg.norm(pooled, axis=1, keepdims=True)
-        return (pooled / numpy.maximum(lengths, 1e-12)).astype(numpy.float32)
+        units: Floats = (pooled / numpy.maximum(lengths, 1e-12)).astype(numpy.float32)
+        return units
 
     def _embeddings(self, ids: NDArray[numpy.int64]) -> Floats:
         w = self._weights
@@ -100,7 +101,8 @@ class MiniLM:
         scores -= scores.max(-1, keepdims=True)
         weights = numpy.exp(scores)
         weights /= weights.sum(-1, keepdims=True)
-        return (weights @ value).transpose(0, 2, 1, 3).reshape(hidden.shape)
+        mixed: Floats = (weights @ value).transpose(0, 2, 1, 3).reshape(hidden.shape)
+        return mixed
 
     def _linear(self, hidden: Floats, name: str) -> Floats:
         weight, bias = self._weights[name + ".weight"], self._weights[name + ".bias"]
@@ -111,7 +113,9 @@ class MiniLM:
         centred = hidden - hidden.mean(-1, keepdims=True)
         variance = (centred * centred).mean(-1, keepdims=True)
         scaled = centred / numpy.sqrt(variance + _EPSILON)
-        return scaled * self._weights[name + ".weight"] + self._weights[name + ".bias"]
+        weight, bias = self._weights[name + ".weight"], self._weights[name + ".bias"]
+        normalised: Floats = scaled * weight + bias
+        return normalised
 
 
 def _gelu(x: Floats) -> Floats:
@@ -121,8 +125,9 @@ def _gelu(x: Floats) -> Floats:
     """
     z = numpy.abs(x) * numpy.float32(math.sqrt(0.5))
     t = 1 / (1 + numpy.float32(0.3275911) * z)
-    series = numpy.float32(1.061405429)
+    series: Any = numpy.float32(1.061405429)
     for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         series = series * t + numpy.float32(factor)
     erf = numpy.copysign(1 - series * t * numpy.exp(-z * z), x)
-    return x * numpy.float32(0.5) * (1 + erf)
+    activated: Floats = x * numpy.float32(0.5) * (1 + erf)
+    return activated

@@ -119,7 +119,8 @@ class Frames(WebSocketsSansIOProtocol):
         """The handshake has come: the application finds the connection in its scope."""
         super().handle_connect(event)
         if not self.handshake_complete:
-            self.scope["extensions"][EXTENSION] = self  # type: ignore[typeddict-unknown-key]
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
 
     def carry(self, outbox: Outbox) -> None:
         """From now on takes what is queued; the running task reads."""
@@ -129,7 +130,7 @@ class Frames(WebSocketsSansIOProtocol):
         outbox.carried(task, self)
         if self.handshake_complete:
             # What the handshake was made of is of no use any more.
-            self.scope.clear()
+            self.scope.clear()  # type: ignore[attr-defined]
             self.request.headers.clear()
             del self.request, self.response
 

@@ -59,11 +59,12 @@ class Rpc:
                 context = await self._context(call, request_id)
                 given = to_plain(operation.request, _parsed(request, data))
                 made = await self._api.call(operation, given, context)
-                data: bytes = fill(operation.answer, answer(), made).SerializeToString()
-                return data
+                told: bytes = fill(operation.answer, answer(), made).SerializeToString()
+                return told
             except ServiceError as error:
                 code = error.code
-                return await _abort(call, error, request_id)
+                await _abort(call, error, request_id)
+                raise AssertionError("abort raises") from None
             finally:
                 self._instance.metrics.called("grpc", operation.name, code)
 

@@ -1,5 +1,6 @@
 """Writes that instances of other hubs send to the home of a collection (ADR 0020)."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from service.contract import ServiceError
@@ -26,7 +27,9 @@ class Forwarded:
         Raises KeyError, ValueError or TypeError of what is not understood, and what
         reading the database raises.
         """
-        work = {COMMIT: self._commit, HEAD: self._head}[question]
+        works: dict[str, Callable[..., Awaitable[list[Row]]]]
+        works = {COMMIT: self._commit, HEAD: self._head}
+        work = works[question]
         try:
             return await work(number, *params)
         except ServiceError as error:

@@ -142,8 +142,8 @@ class Snapshots:
             positions = await view.positions(definition.lane)
             repaired = await view.last_repaired()
             if known is not None and await self._still_true(view, known, definition):
-                place = {"made": made, "positions": positions, "repaired": repaired}
-                return replace(known, **place), "kept"
+                now = replace(known, made=made, positions=positions, repaired=repaired)
+                return now, "kept"
             rows, pieces = await self._write(view, definition, made)
         manifest = Manifest(
             tenant=definition.tenant,
