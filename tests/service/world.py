@@ -122,6 +122,10 @@ class Postgres:
         while subprocess.run(ready, check=False).returncode != 0:
             assert time.monotonic() < until, self.process.log.read_text()[-2000:]
             time.sleep(0.05)
+            child = self.process.child
+            if child is not None and child.poll() is not None:
+                # Backends of the server that was killed still hold its memory.
+                self.process.start()
 
     def kill(self) -> None:
         """kill -9 of the postmaster; its backends notice and end."""
