@@ -86,7 +86,9 @@ class QuotaStore:
         known = self._kept.get(tenant, FRESH)
         if known is not None:
             return known
-        return await self._reading.get(checked_tenant(tenant)) or self._default
+        found = await self._reading.get(checked_tenant(tenant))
+        assert found is not None  # the default where none is set
+        return found
 
     async def _look_up(self, tenant: str) -> Quota:
         stored = await self._items.read(tenant)

@@ -177,7 +177,8 @@ async def _settled(futures: list["asyncio.Future[Committed]"]) -> None:
                 await future
     except asyncio.CancelledError:
         for future in futures:
-            future.cancel()
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # else it is logged as looked at by nobody
         raise
 
 
