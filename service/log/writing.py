@@ -177,8 +177,7 @@ async def _settled(futures: list["asyncio.Future[Committed]"]) -> None:
                 await future
     except asyncio.CancelledError:
         for future in futures:
-            if not future.cancel() and not future.cancelled():
-                future.exception()  # else it is logged as looked at by nobody
+            future.cancel()  # of one that failed: nobody is told that it was unseen
         raise
 
 
