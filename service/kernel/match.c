@@ -31,19 +31,31 @@ static void match_all(const table *t, const class *c, answer *a) {
             decide(t, c->queries + i, slot, a);
 }
 
+/* Adds the rows of a tile that a query's signs let through to `count` pairs. */
+static int64_t gather(const table *t, const uint64_t *masks, int64_t first,
+    int64_t query, pair *pairs, int64_t count) {
+    for (int b = 0; b < BLOCKS; b++)
+        for (int64_t n = take(masks[b], first + b * BLOCK, query, pairs + count); n; n--)
+            fine_prefetch(t, pairs[count++].slot);
+    return count;
+}
+
 /* Adds what the sign codes of a tile let through to `count` pairs. */
 static int64_t by_signs(const table *t, const class *c, int64_t first, float z,
     uint8_t *apart, pair *pairs, int64_t count) {
     strip s = strip_of(t, first, c->count, apart);
     uint16_t limits[TILE];
     limits_make(t, c, first, NULL, z, limits);
-    for (int64_t i = 0; i < c->count; i++) {
-        uint64_t masks[BLOCKS];
-        scan(&s, c->queries + i, limits, masks);
+    for (int64_t i = 0; i < c->count; i += 2) {
+        uint64_t masks[2][BLOCKS];
+        int both = i + 1 < c->count;
+        if (both)
+            scan_two(&s, c->queries + i, limits, masks);
+        else
+            scan(&s, c->queries + i, limits, masks[0]);
         s.next = NULL;
-        for (int b = 0; b < BLOCKS; b++)
-            for (int64_t n = take(masks[b], first + b * BLOCK, i, pairs + count); n; n--)
-                fine_prefetch(t, pairs[count++].slot);
+        for (int k = 0; k <= both; k++)
+            count = gather(t, masks[k], first, i + k, pairs, count);
     }
     return count;
 }

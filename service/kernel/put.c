@@ -20,9 +20,10 @@ static void put_signs(table *t, int64_t slot, const float *v, double length) {
     double sum = 0;
     for (int64_t b = 0; b < bytes; b++) {
         unsigned byte = 0;
-        int64_t first = b * GROUP * PACKED;
-        for (int i = 0; i < GROUP * PACKED && first + i < n; i++)
-            byte |= (unsigned)(v[first + i] > 0) << i;
+        for (int i = 0; i < 8; i++) {
+            int64_t at = component_of(b, i);
+            byte |= (unsigned)(at < n && v[at] > 0) << i;
+        }
         code[b * TILE] = (uint8_t)byte;
     }
     for (int64_t i = 0; i < n; i++)

@@ -82,6 +82,17 @@ static inline void scan(
 
 #endif
 
+#if !defined(__AVX512VBMI__)
+/* Two queries, which elsewhere do not fit the registers at once. */
+static inline void scan_two(
+    const strip *s, const query *q, const uint16_t *limits, uint64_t (*out)[BLOCKS]) {
+    strip again = *s;
+    again.next = NULL;
+    scan(s, q, limits, out[0]);
+    scan(&again, q + 1, limits, out[1]);
+}
+#endif
+
 /* Room for codes that are taken apart; NULL: no memory. */
 static inline uint8_t *strip_room(const table *t) {
     return aligned_alloc(64, (size_t)groups_of(t) * TILE);
@@ -93,7 +104,7 @@ static inline strip strip_of(const table *t, int64_t first, int64_t n, uint8_t *
     strip s = {.codes = t->codes + first / TILE * bytes, .groups = groups_of(t)};
     if (first + TILE < t->used)
         s.next = s.codes + bytes;
-#if defined(__AVX2__) && !defined(__AVX512VBMI__)
+#if defined(__AVX2__)
     if (n >= MANY)
         take_apart(&s, room);
 #else

@@ -26,12 +26,13 @@
 #define QUERIES 128 /* queries that share a pass over the table */
 
 /* GROUP: bits of the sign code that one look-up takes: a byte permutation of 64 entries
- * with AVX-512 VBMI, of 16 elsewhere (PACKED: groups to a byte). TILE: rows that are
- * scanned for all queries before the next ones, so few that their codes stay in the
- * first cache; they lie together, group by group. */
+ * with AVX-512 VBMI, of 16 elsewhere. PACKED groups fill bytes: two one of them, or four
+ * three, of which each has a group below and two bits of the fourth above it. TILE: rows
+ * that are scanned for all queries before the next ones, so few that their codes stay in
+ * the first cache; they lie together, byte by byte. */
 #if defined(__AVX512VBMI__)
 #define GROUP 6
-#define PACKED 1
+#define PACKED 4
 #define TILE 256
 #else
 #define GROUP 4
@@ -49,7 +50,7 @@ typedef struct {
     int64_t coded;      /* 0: no codes, every row is scored */
     const float *signs; /* ROUNDS * width random signs */
     void *rows;         /* [capacity][dimension] */
-    uint8_t *codes;     /* [capacity / TILE][groups / PACKED][TILE] */
+    uint8_t *codes;     /* [capacity / TILE][groups * GROUP / 8][TILE] */
     uint8_t *fine;      /* [capacity][width / 4] */
     float *inverse;     /* 1 / (factor * |x| / (o |c|)) of the sign code */
     float *rest;        /* sqrt(1 - o^2) * sqrt(D / (D - 1)) of the sign code */
@@ -97,10 +98,20 @@ typedef struct {
 
 static inline int64_t groups_of(const table *t) {
     int64_t groups = (t->width + GROUP - 1) / GROUP;
-    return groups + groups % PACKED;
+    return (groups + PACKED - 1) / PACKED * PACKED;
 }
 
-static inline int64_t code_bytes(const table *t) { return groups_of(t) / PACKED; }
+static inline int64_t code_bytes(const table *t) { return groups_of(t) * GROUP / 8; }
+
+/* The component that a bit of a row's sign code stands for. */
+static inline int64_t component_of(int64_t byte, int bit) {
+    int64_t part = byte % (GROUP * PACKED / 8), first = (byte - part) * 8;
+    if (bit < GROUP && PACKED == 4)
+        return first + part * GROUP + bit;
+    if (PACKED == 4)
+        return first + 3 * GROUP + part * 2 + bit - GROUP;
+    return first + bit;
+}
 
 /* rotate.c */
 void rotate(const table *t, const float *x, float *out);
