@@ -24,9 +24,11 @@ COMPARED = MISSED * DIGEST_SECONDS
 KEPT = MISSED * SNAPSHOT_SECONDS
 """Greatest age of a snapshot, in seconds."""
 
-# The youngest: where a region has several workers, one that succeeds is enough.
+# Where a region has several workers each compares, and one that succeeds is enough.
 _COMPARED = "min by (region, peer) (meridian_digest_age_seconds)"
-_KEPT = "min by (region) (meridian_snapshot_age_seconds)"
+# All look at the same snapshots. One that has just started may have seen none yet, and
+# must not hide what another one knows.
+_KEPT = "max by (region) (meridian_snapshot_age_seconds)"
 
 
 def charts() -> list[Chart]:

@@ -251,7 +251,7 @@ class Metrics:
         """Adds the age of snapshots, once; seconds: asked at every scrape and push.
 
         Only who keeps snapshots has it: at all others a gauge without labels would
-        say 0, and an alert on a region's youngest would be silent for ever.
+        say 0, as if they were fresh.
         """
         age = Gauge(
             "meridian_snapshot_age_seconds",

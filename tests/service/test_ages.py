@@ -27,7 +27,7 @@ SETTINGS = Settings.from_environment(NOWHERE)
 START = 1_700_000_000.0
 COMPARED = "meridian_digest_age_seconds"
 KEPT = "meridian_snapshot_age_seconds"
-ALERT = re.compile(r"min by \(([a-z, ]+)\) \((\w+)\) > (\d+)")
+ALERT = re.compile(r"(min|max) by \(([a-z, ]+)\) \((\w+)\) > (\d+)")
 
 
 @pytest.fixture
@@ -177,17 +177,18 @@ def minutes(count):
     return count * 60.0
 
 
-def firing(metrics, region="asia"):
-    """Names of the alerts that the values of one worker would begin."""
+def firing(*workers):
+    """Names of the alerts that begin with these metrics of a region's workers."""
     names = []
     for name, alert in upkeep.alerts("https://example.com").items():
-        by, metric, greatest = ALERT.fullmatch(alert.query).groups()
-        values = [
-            value
-            for (n, labels), value in scraped(metrics).items()
-            if n == metric and {"region", *dict(labels)} == {*by.split(", ")}
-        ]
-        if values and min(values) > float(greatest):
+        best, by, metric, greatest = ALERT.fullmatch(alert.query).groups()
+        found = {}
+        for metrics in workers:
+            for (n, labels), value in scraped(metrics).items():
+                if n == metric and {"region", *dict(labels)} == {*by.split(", ")}:
+                    found.setdefault(labels, []).append(value)
+        ages = [{"min": min, "max": max}[best](values) for values in found.values()]
+        if any(age > float(greatest) for age in ages):
             names.append(name)
     return names
 
@@ -306,8 +307,27 @@ async def test_the_oldest_counts_and_a_dropped_one_does_not(clock):
     assert keeper.age() == minutes(20)
 
 
+async def test_one_of_a_regions_workers_that_compares_is_enough(clock):
+    one, other = Hub("europe", "us"), Hub("europe", "us")
+    clock.now += minutes(31)
+    await one.reconciler._try("europe")
+    both = (one.metrics, other.metrics)
+    one.ages(), other.ages()
+    assert firing(*both) == ["states-not-compared"], "nobody was compared with us"
+    await other.reconciler._try("us")
+    one.ages(), other.ages()
+    assert firing(*both) == []
+    assert firing(other.metrics) == ["states-not-compared"]
+
+
+async def test_a_worker_that_has_just_started_does_not_hide_what_another_knows(clock):
+    one = Keeper()
+    clock.now += minutes(91)
+    assert firing(one.metrics, Keeper().metrics) == ["snapshots-old"]
+
+
 async def test_who_keeps_no_snapshots_has_no_age_of_them():
-    """A zero would be the youngest of its region for ever."""
+    """A zero would say that they are fresh."""
     metrics = Metrics()
     pushed = Pushed(metrics.registry, SETTINGS, lambda: None)
     assert KEPT not in metrics.text().decode()
@@ -327,5 +347,5 @@ async def test_alerts_ask_for_metrics_that_a_worker_has(clock):
     shown = {*scraped(hub.metrics), *scraped(keeper.metrics)}
     labels = {name: {"region", *dict(found)} for name, found in shown}
     for alert in upkeep.alerts("https://example.com").values():
-        by, metric, _ = ALERT.fullmatch(alert.query).groups()
+        _, by, metric, _ = ALERT.fullmatch(alert.query).groups()
         assert labels[metric] == {*by.split(", ")}
