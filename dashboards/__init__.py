@@ -6,6 +6,7 @@ widgets     tiles: charts, scorecards, text; the mosaic that places them
 alerts      alert policies over PromQL
 canonical   JSON without anything the server would drop: zeros, nulls, empty values
 validation  a process that holds the JSON against Google's own message types
+upkeep      charts and alerts of what workers do at intervals
 world       the dashboard and the alert policies of this platform
 """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from dashboards import upkeep
 from dashboards.alerts import Alert, Severity
 from dashboards.canonical import canonical, digest
 from dashboards.widgets import Board, Chart, Plot, Scorecard, Series, Unit
@@ -36,6 +37,7 @@ def world_board(plan: Plan) -> Board:
             [_writes(), _errors(goals.error_ratio)],
             [_search(), _match()],
             [_lag(goals.lag_changes), _repairs()],
+            upkeep.charts(),
             [_instances(plan.catalogue.prefix), _items()],
         ],
     )
@@ -218,7 +220,7 @@ def _items() -> Chart:
 
 
 def world_alerts(plan: Plan) -> Mapping[str, Alert]:
-    """Slow, failing, behind: the three ways in which a promise is broken."""
+    """Slow, failing, behind: three ways to break a promise; and upkeep that stands."""
     goals = plan.catalogue.objectives
     slow = _quantile(0.99, "meridian_notify_seconds", "region")
     lag = "max by (region, origin) (meridian_lag_changes)"
@@ -263,4 +265,5 @@ def world_alerts(plan: Plan) -> Mapping[str, Alert]:
             ),
             runbook=f"{goals.runbooks}/region-behind",
         ),
+        **upkeep.alerts(goals.runbooks),
     }

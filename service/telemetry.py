@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -245,6 +246,19 @@ class Metrics:
             ("peer",),
             registry=r,
         )
+
+    def snapshots_age(self, seconds: Callable[[], float]) -> None:
+        """Adds the age of snapshots, once; seconds: asked at every scrape and push.
+
+        Only who keeps snapshots has it: at all others a gauge without labels would
+        say 0, as if they were fresh.
+        """
+        age = Gauge(
+            "meridian_snapshot_age_seconds",
+            "Since the oldest snapshot was last seen to be as the database.",
+            registry=self.registry,
+        )
+        age.set_function(seconds)
 
     def text(self) -> bytes:
         """The metrics as Prometheus reads them."""

@@ -63,6 +63,7 @@ class Reconciler:
         self._due: dict[str, float] = {}
         self._soonest: dict[str, float] = {}
         self._compared: dict[str, int] = {}
+        self._began = time.time()
 
     async def run(self) -> None:
         """Compares until cancelled."""
@@ -228,9 +229,19 @@ class Reconciler:
 
     def export(self) -> None:
         """Writes the age of the last complete rounds into the metrics."""
-        for hub, compared in self._compared.items():
-            age = time.time() - compared / 1024 / 1000
-            self._metrics.digest_age.labels(hub).set(age)
+        now = time.time()
+        for hub in self._state.others:
+            self._metrics.digest_age.labels(hub).set(self._age(hub, now))
+
+    def _age(self, hub: str, now: float) -> float:
+        """Seconds since what was compared last with a hub, at Unix seconds.
+
+        Without a round it counts from this worker's start: a hub that only asked is
+        known, too, as compared at 0.
+        """
+        compared = self._compared.get(hub)
+        since = compared / 1024 / 1000 if compared else self._began
+        return max(0.0, now - since)
 
 
 def _differing(theirs: list[list[int]], mine: Sums) -> list[int]:

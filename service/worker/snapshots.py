@@ -48,6 +48,12 @@ class Snapshots:
         self._interval = settings.snapshot_seconds
         self._least = settings.snapshot_rows
         self._known: dict[Key, Manifest] = {}
+        self._looked = time.time()
+        """When what is to have a snapshot was seen last, at first the start; Unix s."""
+        self._true: dict[tuple[Key, int], float] = {}
+        """When the database was last seen as the snapshot has it, or the collection
+        seen first; Unix s, by key and creation."""
+        metrics.snapshots_age(lambda: self._age(time.time()))
 
     async def run(self) -> None:
         """Looks after them until cancelled."""
@@ -95,6 +101,7 @@ class Snapshots:
 
     async def _remember(self, wanted: list[Definition]) -> None:
         """Reads the manifests again that another worker may have replaced."""
+        now = time.time()
         keys = {definition.key for definition in wanted}
         self._known = {k: m for k, m in self._known.items() if k in keys}
         for definition in wanted:
@@ -109,6 +116,22 @@ class Snapshots:
                 self._known.pop(definition.key, None)
             else:
                 self._known[definition.key] = found
+        self._true = {(d.key, d.at): self._since(d, now) for d in wanted}
+        self._looked = now
+
+    def _since(self, definition: Definition, now: float) -> float:
+        known = self._known.get(definition.key)
+        if known is not None and known.fits(definition):
+            return known.made / 1000
+        # What was lost or damaged goes on growing; what is new begins.
+        return self._true.get((definition.key, definition.at), now)
+
+    def _age(self, now: float) -> float:
+        """Seconds since the oldest snapshot was seen to be true, at Unix seconds.
+
+        Without any it counts from the last look: before one nobody knows what is due.
+        """
+        return max(0.0, now - min(self._true.values(), default=self._looked))
 
     def _is_due(self, definition: Definition) -> bool:
         known = self._known.get(definition.key)
@@ -132,6 +155,7 @@ class Snapshots:
             log("WARNING", "no snapshot", error=repr(error)[:200])
         else:
             self._known[definition.key] = made
+            self._true[definition.key, definition.at] = made.made / 1000
         self._metrics.snapshots.labels(outcome).inc()
 
     async def _made(self, view: View, definition: Definition) -> tuple[Manifest, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dashboards import alert_policies, dashboards, world
+from dashboards import alert_policies, dashboards, upkeep, world
 from dashboards.alerts import Alert, Severity
 from dashboards.canonical import canonical, digest, prune
 from dashboards.widgets import COLUMNS, Board, Chart, Series, Unit
@@ -51,11 +51,11 @@ def queries(plan: Plan) -> list[str]:
     return [json.loads(f'"{query}"') for query in found]
 
 
-def test_the_world_has_eight_tiles_or_more_and_three_alerts(
+def test_the_world_has_eight_tiles_or_more_and_five_alerts(
     plan: Plan, board: dict[str, Any]
 ) -> None:
     assert len(board["mosaicLayout"]["tiles"]) >= 8
-    assert len(alert_policies(plan)) == 3
+    assert len(alert_policies(plan)) == 5
 
 
 def verdicts(*asked: tuple[str, Any]) -> list[str | None]:
@@ -140,10 +140,37 @@ def test_thresholds_are_those_of_the_catalogue(
     assert f"> {goals.lag_changes}" in alert_policies(plan)["region-behind"]
 
 
+def test_the_line_of_an_age_is_where_its_alert_begins(
+    plan: Plan, board: dict[str, Any]
+) -> None:
+    charts = [
+        tile["widget"].get("xyChart", {}) for tile in board["mosaicLayout"]["tiles"]
+    ]
+    for key in ("states-not-compared", "snapshots-old"):
+        (condition,) = json.loads(alert_policies(plan)[key])["conditions"]
+        query = condition["conditionPrometheusQueryLanguage"]["query"]
+        asked, _, greatest = query.partition(" > ")
+        (line,) = [
+            chart["thresholds"][0]["value"]
+            for chart in charts
+            for data in chart.get("dataSets", ())
+            if data["timeSeriesQuery"]["prometheusQuery"] == asked
+        ]
+        assert line == float(greatest) > 0
+
+
 def test_every_alert_links_its_runbook(plan: Plan) -> None:
     for key, text in alert_policies(plan).items():
         (link,) = json.loads(text)["documentation"]["links"]
         assert link["url"] == f"{plan.catalogue.objectives.runbooks}/{key}"
+
+
+def test_alerts_on_ages_have_a_page_that_names_alert_and_metric() -> None:
+    for key, alert in upkeep.alerts("https://example.com").items():
+        page = (ROOT / "docs" / "runbooks" / f"{key}.md").read_text(encoding="utf-8")
+        (metric,) = re.findall(r"\bmeridian_[a-z_]+", alert.query)
+        assert f"`{alert.name}`" in page
+        assert f"`{metric}`" in page
 
 
 def chart(**changes: Any) -> Chart:

@@ -22,6 +22,7 @@ DIMENSION = 8
 ROWS = 60
 EVERY = {"MERIDIAN_SNAPSHOT_SECONDS": "1", "MERIDIAN_SNAPSHOT_ROWS": "50"}
 LOADED = 'meridian_load_seconds_count{{source="{}"}}'
+AGE = "meridian_snapshot_age_seconds "
 TENANT = "default"
 DAMAGES = ["changed", "cut", "gone", "no manifest", "old", "part forgotten", "away"]
 
@@ -113,13 +114,16 @@ class Case:
 
     async def counted(self):
         """What the region's worker says of its snapshots, by outcome."""
-        url = f"http://127.0.0.1:{self.region.worker['port']}/metrics"
-        async with self.session.get(url) as answer:
-            lines = (await answer.text()).splitlines()
+        lines = await self.shown(self.region.worker["port"])
         name = 'meridian_snapshots_total{outcome="'
         found = [line.removeprefix(name) for line in lines if line.startswith(name)]
         values = dict(line.split('"} ') for line in found)
         return {o: float(values.get(o, 0)) for o in ("written", "kept")}
+
+    async def shown(self, port):
+        """Lines of a process's metrics."""
+        async with self.session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            return (await answer.text()).splitlines()
 
     async def sql(self, query, *params):
         connection = await self.region.postgres.connect()
@@ -316,6 +320,19 @@ async def test_one_worker_of_a_region_writes_at_a_time(world, session, region, o
         await holder.execute(f"SELECT {lock.format('_un')}")
         await case.snapshot()
     await holder.close()
+
+
+@pytest.mark.parametrize("region", ["asia", "paris"])
+async def test_a_worker_says_how_old_snapshots_are_and_nobody_else(
+    world, session, region
+):
+    async with Case(world, session, region) as case:
+        await case.snapshot()
+        found = await case.shown(case.region.worker["port"])
+        (age,) = [line for line in found if line.startswith(AGE)]
+        assert float(age.removeprefix(AGE)) >= 0
+        other = await case.shown(case.region.instance["port"])
+        assert other and not [line for line in other if line.startswith(AGE)]
 
 
 async def test_what_a_worker_did_is_counted(world, session):
