@@ -5,6 +5,10 @@
 
 #include "scan.h"
 
+/* An estimate's error lies across the row's direction, where a query at cosine w to the
+ * row has only sqrt(1 - w^2): of what reaches a wanted w > 0 none errs by more. What is
+ * left of the square is never taken for less than LEFT. */
+#define LEFT 0.0625f
 /* sqrt(e^2 + l^2) <= max(e, LEAST) + l^2 / (2 LEAST): no root for each row. */
 #define LEAST 0.5f
 /* Root mean square of the fine code's components, about. */
@@ -18,17 +22,25 @@ static inline float needed(const class *c, float wanted, float bias) {
 }
 
 /* Totals from which on a row of the tile is looked at; `wanted` for all rows, or NULL
- * for their thresholds. Rounded down by more than the sums may be off. */
+ * for their thresholds. Rounded down by more than the sums may be off. Thresholds are
+ * met by all queries of a class, so for them a root for each row pays. */
 static inline void limits_make(const table *t, const class *c, int64_t first,
     const float *wanted, float z, uint16_t *limits) {
     float by = 1 / (2 * c->step), lost = 2 * c->step * c->lost;
     float more = lost * lost / (2 * LEAST), base = c->level - 1.5f;
+    float n = (float)t->width;
     const float *inverse = t->inverse + first, *rest = t->rest + first;
     const float *biases = t->biases + first, *own = t->thresholds + first;
     float found[TILE];
     for (int r = 0; r < TILE; r++) {
+        /* w o sqrt(n), for a code whose cosine to its row is o. */
         float product = needed(c, wanted ? *wanted : own[r], biases[r]) * inverse[r];
         float spread = (rest[r] > LEAST ? rest[r] : LEAST) + more;
+        if (!wanted) {
+            float near = product > 0 ? product * product : 0;
+            float across = rest[r] * rest[r], left = 1 - near / (n - across * (n - 1));
+            spread = sqrtf(across * (left > LEFT ? left : LEFT) + lost * lost);
+        }
         float limit = (product - z * spread) * by + base;
         found[r] = limit > 0 ? limit : 0; /* also where it is no number */
     }
@@ -99,12 +111,24 @@ static inline int fine_sum(const table *t, int64_t slot, const query *q) {
     return 2 * sum - 3 * q->sum;
 }
 
+/* What is left of the square across a row, for a query whose score of it reaches
+ * `wanted`: 1 - w^2. */
+static inline float left_of(
+    const table *t, const query *q, int64_t slot, float wanted) {
+    float scale = t->scale[slot], spread = t->spread[slot], n = (float)t->width;
+    float product = (wanted - t->biases[slot] - q->offset) / q->length;
+    /* The row's length and factor, squared: FINE makes it a little more. */
+    float row = FINE * FINE * n * scale * scale - (n - 1) * spread * spread;
+    float left = 1 - (product > 0 ? product * product : 0) / row;
+    return left > LEFT ? left : LEFT;
+}
+
 /* Most that the fine code lets the row's score be. Deviations are added, not their
  * squares: what rounding the bytes loses is small. No number: the row is looked at. */
-static inline float fine_most(
-    const table *t, const class *c, const query *q, int64_t slot, float z) {
+static inline float fine_most(const table *t, const class *c, const query *q,
+    int64_t slot, float z, float left) {
     float sum = c->byte * (float)fine_sum(t, slot, q) + z * FINE * c->crumbs;
-    float product = t->scale[slot] * sum + z * t->spread[slot];
+    float product = t->scale[slot] * sum + z * t->spread[slot] * sqrtf(left);
     return q->length * product + t->biases[slot] + q->offset;
 }
 

@@ -66,9 +66,10 @@ static int64_t by_fine(
     int64_t kept = 0;
     for (int64_t i = 0; i < count; i++) {
         pair p = pairs[i];
+        const query *q = c->queries + p.query;
         float wanted = t->thresholds[p.slot];
         if (wanted == INFINITY
-            || fine_most(t, c, c->queries + p.query, p.slot, z) < wanted)
+            || fine_most(t, c, q, p.slot, z, left_of(t, q, p.slot, wanted)) < wanted)
             continue;
         row_prefetch(t, p.slot);
         pairs[kept++] = p;

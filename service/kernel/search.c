@@ -86,7 +86,7 @@ static void settle(const table *t, const uint8_t *mask, float z, asked *a) {
         int64_t slot = pairs[i].slot;
         if (!allowed(t, mask, slot))
             continue;
-        most[kept] = fine_most(t, &a->c, q, slot, z);
+        most[kept] = fine_most(t, &a->c, q, slot, z, 1);
         if (most[kept] < wanted)
             continue;
         row_prefetch(t, slot);
