@@ -1,16 +1,17 @@
-"""Durable writes of one instance: in batches and one by one, over HTTP.
+"""Durable writes: of the commit path, and of one instance over HTTP.
 
     python -m benchmarks.writes [--items 40000] [--singles 10000] [--replica]
 
-A region alone: one Postgres (`fsync` and `synchronous_commit` on, asked), one Redis, a
-broker, worker and instance, as the service's tests have them; a whole world on one
-machine would apply every write in fifteen regions of it. Vectors of dimension 384, f32
-as base64. Batches of 1,000 on four connections, single upserts on 64. Wall time, with
-the CPU of the instance and of the worker (which publishes the changes and feeds Redis)
-beside it, since the client shares the machine. `fdatasync` of
-one 8 KiB page beside the data says what the disk takes. With --replica a second region
-follows the primary, on the same machine, and durability `region` is measured beside
-`zone`.
+First the committer and its primary by themselves: writes as an instance has them once
+it has read a request, 4,000 in its queue. Then a region alone: one Postgres (`fsync`
+and `synchronous_commit` on, asked), one Redis, a broker, worker and instance, as the
+service's tests have them; a whole world on one machine would apply every write in
+fifteen regions of it. Vectors of dimension 384, f32 as base64. Batches of 1,000 on
+four connections, single upserts on 64. Wall time, with the CPU of the instance and of
+the worker (which publishes the changes and feeds Redis) beside it, since the client
+shares the machine. `fdatasync` of one 8 KiB page beside the data says what the disk
+takes. With --replica a second region follows the primary, on the same machine, and
+durability `region` is measured beside `zone`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvloop
 
 from benchmarks.faults import DURABLE
 from benchmarks.measure import Json, noise, report, summary
 from benchmarks.wire import cpu_of, flood, post
 from service.client import Client
+from service.log.commit import Committer, Pending
+from service.log.migrate import migrate
+from service.telemetry import Metrics
+from tests.service.access_parts import no_token, settings, start_postgres
 from tests.service.world import Template, World, init_postgres
 
 REGION, REPLICA = "asia", "replica"
@@ -95,6 +101,58 @@ async def measured(
     }
 
 
+def names(count: int) -> list[str]:
+    """Ids as clients draw them."""
+    return [uuid.uuid4().hex for _ in range(count)]
+
+
+async def commit_path(server: Any, items: int) -> Json:
+    """Items a second that a committer brings into its primary's log."""
+    primary = await server.connect()
+    await migrate(primary, "postgres")
+    backends = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    committer = Committer(
+        settings(server.address, "postgres", "postgres"), no_token, Metrics()
+    )
+    running = asyncio.create_task(committer.run())
+    vector = np.random.default_rng(5).standard_normal(DIMENSION, np.float32).tobytes()
+
+    async def write(count: int) -> None:
+        for _ in range(count // BATCH):
+            ids = names(BATCH)
+            batch = [Pending(i, "zone", i, "upsert", vector, "{}") for i in ids]
+            committer.submit(batch)
+            for pending in batch:
+                await pending.done
+
+    await write(BATCH)
+    pids = [row["pid"] for row in await primary.fetch(backends)]
+    before, own, started = [cpu_of(p) for p in pids], time.process_time(), time.time()
+    await asyncio.gather(*(write(items // NARROW) for _ in range(NARROW)))
+    seconds, spent = time.time() - started, [cpu_of(pid) for pid in pids]
+    running.cancel()
+    await primary.close()
+    return {
+        "items_a_second": round(items / seconds),
+        "committer_cpu_us_an_item": round((time.process_time() - own) / items * 1e6, 1),
+        "primary_cpu_us_an_item": round((sum(spent) - sum(before)) / items * 1e6, 1),
+        "items": items,
+    }
+
+
+def commit_path_alone(items: int) -> Json:
+    """The same with a server for it alone."""
+    with tempfile.TemporaryDirectory(prefix="meridian-commits-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        init_postgres(folder / "cluster")
+        server = start_postgres(folder, folder / "cluster")
+        try:
+            return uvloop.run(commit_path(server, items))
+        finally:
+            server.stop()
+
+
 async def durable(region: Any) -> None:
     """Raises unless the primary syncs what it acknowledges to its disk."""
     primary = await region.postgres.connect()
@@ -148,6 +206,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     before = noise()
+    path = commit_path_alone(given.items)
     with single_region(replica=given.replica) as region:
         answer = asyncio.run(run(region, given.items, given.singles))
     lines = [
@@ -160,6 +219,14 @@ def main() -> None:
         for way, goal in (("batched", GOAL_BATCHED), ("single", GOAL_SINGLE))
         if name.endswith(way)
     ]
+    lines.insert(
+        0,
+        f"commit path: {path['items_a_second']:,} items/s "
+        f"({'met' if path['items_a_second'] >= GOAL_BATCHED else 'missed'}, goal "
+        f"{GOAL_BATCHED:,}); {path['committer_cpu_us_an_item']} us of CPU an item, the "
+        f"primary's {path['primary_cpu_us_an_item']}",
+    )
+    answer["commit path"] = path
     lines.append(f"fdatasync of a page: {answer['fdatasync_ms']} ms")
     report("writes", answer, lines, before)
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import asyncpg
 
@@ -15,7 +16,7 @@ from service.settings import Settings
 from service.telemetry import Metrics, log
 from service.tracing import Place, current
 
-MOST = 100
+MOST = 200
 """Changes of one batch."""
 MOST_QUEUED = 20_000
 """Changes that may wait; beyond it a write is refused as overloaded."""
@@ -35,8 +36,7 @@ _CALL_ASKED = _CALL.replace("commit_changes", "commit_asked").replace(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """What the log says of a write."""
 
     lane: int
