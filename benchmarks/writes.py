@@ -35,7 +35,8 @@ from benchmarks.faults import DURABLE
 from benchmarks.measure import Json, noise, report, summary
 from benchmarks.wire import cpu_of, flood, post
 from service.client import Client
-from tests.service.world import Template, World, init_postgres
+from tests.service.servers import init_postgres
+from tests.service.world import Template, World
 
 REGION, REPLICA = "asia", "replica"
 DIMENSION, BATCH = 384, 1_000
