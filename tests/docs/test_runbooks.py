@@ -12,11 +12,11 @@ import pytest
 
 from dashboards import alert_policies
 from dashboards.world import world_alerts, world_board
+from service import telemetry
 from service.access import knobs, overload
 from service.contract.errors import STATUS
 from service.log import commit, copies
 from service.stream import health
-from service.telemetry import Metrics
 from service.worker import main as worker
 from service.worker import relay
 from tests.docs.pages import PAGES, ROOT, RUNBOOKS, blocks, column, links, parse, spans
@@ -86,7 +86,7 @@ def test_every_metric_that_a_page_names_exists(page: Path) -> None:
 @cache
 def metrics() -> Mapping[str, str]:
     """What a process can show, by its names and by those of its series."""
-    made = Metrics()
+    made = telemetry.Metrics()
     made.snapshots_age(lambda: 0.0)
     histogram = ["", "_bucket", "_count", "_sum"]
     endings = {"counter": ["_total"], "histogram": histogram, "gauge": [""]}
@@ -198,6 +198,7 @@ def test_every_key_of_the_catalogue_exists(page: Path) -> None:
         ("notifications-slow", "above 0.5", overload.LOW, 0.5),
         ("notifications-slow", "50 ms", knobs.KNOBS["batch_window_ms"].high, 50),
         ("notifications-slow", "each 0.25 s", relay._POLL, 0.25),
+        ("notifications-slow", "ends at 10 s", telemetry._FAST[-1], 10),
         ("requests-failing", "primary for 5 s", commit.DEADLINE, 5),
         ("requests-failing", "nears 5 s", copies.PATIENCE, 5),
     ],
