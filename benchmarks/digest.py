@@ -26,8 +26,8 @@ from service.log.migrate import migrate
 from service.log.state import Span, State
 from service.telemetry import Metrics
 from service.worker.reconcile import Reconciler
+from tests.service.servers import Postgres
 from tests.service.single import empty_postgres
-from tests.service.world import Postgres
 
 T = TypeVar("T")
 HUBS = ("here", "there")

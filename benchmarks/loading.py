@@ -39,8 +39,8 @@ from service.stream.guides import Guides
 from service.stream.loading import Loading
 from service.telemetry import Metrics
 from service.worker.snapshots import Snapshots
+from tests.service.servers import ROOT, Postgres
 from tests.service.single import empty_postgres
-from tests.service.world import ROOT, Postgres
 
 DIMENSION = 384
 HUB = "here"

@@ -25,13 +25,8 @@ from benchmarks.wire import Wire, post
 from benchmarks.writes import TRACE_SHARE
 from service.client import Client
 from service.kernel.interface import Floats
-from tests.service.world import (
-    Postgres,
-    Template,
-    World,
-    free_port,
-    init_postgres,
-)
+from tests.service.servers import Postgres, free_port, init_postgres
+from tests.service.world import Template, World
 
 DIMENSION, HITS, BATCH = 384, 10, 1_000
 COLLECTION, REGION = "peers-benchmark", "asia"

@@ -41,7 +41,8 @@ from service.log.commit import Committer, Pending
 from service.log.migrate import migrate
 from service.telemetry import Metrics
 from tests.service.access_parts import no_token, settings, start_postgres
-from tests.service.world import Template, World, init_postgres
+from tests.service.servers import init_postgres
+from tests.service.world import Template, World
 
 REGION, REPLICA = "asia", "replica"
 DIMENSION, BATCH = 384, 1_000

@@ -61,7 +61,11 @@ class Metrics:
         self._asked(self.registry)
         self._changes(self.registry)
         self._scores(self.registry)
-        self._state(self.registry)
+        self._held(self.registry)
+        self._positions(self.registry)
+        self._digests(self.registry)
+        self._recall(self.registry)
+        self._running(self.registry)
         counted = Counter(
             "meridian_spans", "Spans.", ("outcome",), registry=self.registry
         )
@@ -153,7 +157,7 @@ class Metrics:
             "meridian_match_seconds", "Matching of one batch of changes.", _FASTER, r
         )
 
-    def _state(self, r: CollectorRegistry) -> None:
+    def _held(self, r: CollectorRegistry) -> None:
         self.streams = Gauge("meridian_streams", "Standing queries.", registry=r)
         self.connections = Gauge(
             "meridian_connections", "Open connections.", registry=r
@@ -172,6 +176,8 @@ class Metrics:
             registry=r,
         )
         self.items = Gauge("meridian_items", "Items in memory.", registry=r)
+
+    def _positions(self, r: CollectorRegistry) -> None:
         self.applied_position = Gauge(
             "meridian_applied_position",
             "Changes applied, summed over lanes.",
@@ -192,33 +198,6 @@ class Metrics:
         )
         self.repairs = Counter(
             "meridian_repairs", "Holes filled.", ("source",), registry=r
-        )
-        self._digests(r)
-        self.recall = Gauge(
-            "meridian_recall",
-            "Share of the true nearest that searches find, and its 95 % interval.",
-            ("bound",),
-            registry=r,
-        )
-        self.recall_compared = Counter(
-            "meridian_recall_compared", "Answers compared with exact ones.", registry=r
-        )
-        self.limiter_alone = Gauge(
-            "meridian_limiter_alone",
-            "1 while rates are kept without Redis.",
-            registry=r,
-        )
-        self.peers = Gauge(
-            "meridian_peers", "Instances that share a region's rates.", registry=r
-        )
-        self.pressure = Gauge(
-            "meridian_pressure", "Overload by queue time, 0 to 3.", registry=r
-        )
-        self.knobs = Gauge(
-            "meridian_knob", "Values turned at run time.", ("name",), registry=r
-        )
-        self.kernel = Gauge(
-            "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r
         )
 
     def _digests(self, r: CollectorRegistry) -> None:
@@ -245,6 +224,36 @@ class Metrics:
             "Age of what was compared last with another hub.",
             ("peer",),
             registry=r,
+        )
+
+    def _recall(self, r: CollectorRegistry) -> None:
+        self.recall = Gauge(
+            "meridian_recall",
+            "Share of the true nearest that searches find, and its 95 % interval.",
+            ("bound",),
+            registry=r,
+        )
+        self.recall_compared = Counter(
+            "meridian_recall_compared", "Answers compared with exact ones.", registry=r
+        )
+
+    def _running(self, r: CollectorRegistry) -> None:
+        self.limiter_alone = Gauge(
+            "meridian_limiter_alone",
+            "1 while rates are kept without Redis.",
+            registry=r,
+        )
+        self.peers = Gauge(
+            "meridian_peers", "Instances that share a region's rates.", registry=r
+        )
+        self.pressure = Gauge(
+            "meridian_pressure", "Overload by queue time, 0 to 3.", registry=r
+        )
+        self.knobs = Gauge(
+            "meridian_knob", "Values turned at run time.", ("name",), registry=r
+        )
+        self.kernel = Gauge(
+            "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r
         )
 
     def snapshots_age(self, seconds: Callable[[], float]) -> None:

@@ -32,6 +32,36 @@ Filter = Annotated[
         help='Metadata that counts, as JSON: \'{"field": "lang", "eq": "de"}\'.',
     ),
 ]
+Listened = Annotated[str | None, typer.Argument(help="Collection to listen to.")]
+Wanted = Annotated[str | None, typer.Argument(help="What to listen for, in words.")]
+Threshold = Annotated[
+    float | None, typer.Option(min=-1, max=1, help="Scores that match; 0.5.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(help="Matches an hour instead of a threshold.", min=0.001),
+]
+Since = Annotated[
+    float | None,
+    typer.Option(help="Seconds back to start from; without it, now.", min=0),
+]
+Best = Annotated[
+    int | None,
+    typer.Option(help="Only the best so many of each --every.", min=1, max=100),
+]
+Every = Annotated[
+    int | None, typer.Option(help="Seconds of a window of --best.", min=1, max=3600)
+]
+Persistent = Annotated[
+    bool, typer.Option(help="Keep it; its id is told on standard error.")
+]
+Lease = Annotated[
+    int | None,
+    typer.Option(help="Seconds a --persistent one is kept without a client."),
+]
+Attach = Annotated[
+    str | None, typer.Option(help="Go on with a persistent one by its id.")
+]
 
 
 def _filter(text: str | None) -> dict[str, Any] | None:
@@ -89,41 +119,17 @@ def search(
 
 @group.command()
 def watch(
-    collection: Annotated[
-        str | None, typer.Argument(help="Collection to listen to.")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Argument(help="What to listen for, in words.")
-    ] = None,
-    threshold: Annotated[
-        float | None, typer.Option(min=-1, max=1, help="Scores that match; 0.5.")
-    ] = None,
-    rate: Annotated[
-        float | None,
-        typer.Option(help="Matches an hour instead of a threshold.", min=0.001),
-    ] = None,
-    since: Annotated[
-        float | None,
-        typer.Option(help="Seconds back to start from; without it, now.", min=0),
-    ] = None,
-    best: Annotated[
-        int | None,
-        typer.Option(help="Only the best so many of each --every.", min=1, max=100),
-    ] = None,
-    every: Annotated[
-        int | None, typer.Option(help="Seconds of a window of --best.", min=1, max=3600)
-    ] = None,
+    collection: Listened = None,
+    text: Wanted = None,
+    threshold: Threshold = None,
+    rate: Rate = None,
+    since: Since = None,
+    best: Best = None,
+    every: Every = None,
     filter_: Filter = None,
-    persistent: Annotated[
-        bool, typer.Option(help="Keep it; its id is told on standard error.")
-    ] = False,
-    lease: Annotated[
-        int | None,
-        typer.Option(help="Seconds a --persistent one is kept without a client."),
-    ] = None,
-    attach: Annotated[
-        str | None, typer.Option(help="Go on with a persistent one by its id.")
-    ] = None,
+    persistent: Persistent = False,
+    lease: Lease = None,
+    attach: Attach = None,
     region: Region = None,
     over: Annotated[str, over_option(OVER)] = "websocket",
 ) -> None:
@@ -142,18 +148,22 @@ def watch(
         "start": None if since is None else {"seconds": since},
     }
     if attach is not None:
-        if collection is not None or any(
-            v not in (None, False) for v in asked.values()
-        ):
-            what = "--attach takes a stream as it is: leave the rest out"
-            raise CommandError(what, BAD_INPUT)
-        _until_interrupted(data.attach(data.address(region), attach, _tell, way))
-        return
-    if collection is None or text is None:
-        raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
-    options = _checked(asked)
-    url = data.address(region)
-    _until_interrupted(data.watch(url, collection, text, options, _tell, way))
+        _refuse_more(collection, asked)
+        work = data.attach(data.address(region), attach, _tell, way)
+    else:
+        if collection is None or text is None:
+            raise CommandError("give a collection and a text, or --attach", BAD_INPUT)
+        options = _checked(asked)
+        url = data.address(region)
+        work = data.watch(url, collection, text, options, _tell, way)
+    _until_interrupted(work)
+
+
+def _refuse_more(collection: str | None, asked: dict[str, Any]) -> None:
+    """Raises CommandError where `--attach` is given something to change."""
+    if collection is not None or any(v not in (None, False) for v in asked.values()):
+        what = "--attach takes a stream as it is: leave the rest out"
+        raise CommandError(what, BAD_INPUT)
 
 
 def _until_interrupted(work: Coroutine[Any, Any, None]) -> None:

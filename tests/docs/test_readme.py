@@ -13,20 +13,13 @@ import typer
 import yaml
 
 from ops.cli import app
-
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-
-
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", page.read_text(), re.S)
+from tests.docs.pages import PAGES, ROOT, blocks, links, parse
 
 
 def commands() -> list[str]:
     """Every line of every shell block, without comments."""
-    lines = [
-        line for page in PAGES for block in blocks(page) for line in block.split("\n")
-    ]
+    found = (block for page in PAGES for block in blocks(page.read_text(), "sh"))
+    lines = [line for block in found for line in block.split("\n")]
     return [line for line in (re.sub(r"\s#.*", "", x).strip() for x in lines) if line]
 
 
@@ -42,16 +35,6 @@ def test_a_documented_line_is_a_command_that_exists(line: str) -> None:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M)
 
 
-def parse(words: list[str]) -> None:
-    """Parse as the command would, without running it."""
-    command = typer.main.get_command(app)
-    context = command.make_context("meridian", list(words))
-    while hasattr(command, "resolve_command"):
-        rest = [*context._protected_args, *context.args]
-        name, command, rest = command.resolve_command(context, rest)
-        context = command.make_context(name, rest, parent=context)
-
-
 def test_a_command_that_does_not_exist_would_be_found() -> None:
     with pytest.raises(Exception, match="No such command"):
         parse(["levitate"])
@@ -61,8 +44,7 @@ def test_a_command_that_does_not_exist_would_be_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
-    missing = [link for link in links if not (page.parent / link).exists()]
+    missing = [link for link in links(page) if not (page.parent / link).exists()]
     assert missing == []
 
 

@@ -17,7 +17,7 @@ from service.log.reader import Reader
 from service.settings import Settings
 from service.telemetry import Metrics
 from service.worker.inbox import Applier
-from tests.service.world import Postgres
+from tests.service.servers import Postgres
 
 
 class Clock:

@@ -1,16 +1,23 @@
 """One world per session: hubs `asia` and `europe`, and `paris`, a cell of europe."""
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.service.access_parts import redis_client
 from tests.service.asking import Party
-from tests.service.world import Postgres, Template, World, init_postgres
+from tests.service.drivers import Http, Refused
+from tests.service.servers import Postgres, Redis, init_postgres
+from tests.service.strict import ROOT, Strict, bearer
+from tests.service.world import Template, World, wait_listening
 
 LIMITS = {"max_body_bytes": 2**20, "max_batch_items": 200, "max_metadata_bytes": 1024}
 
@@ -61,3 +68,43 @@ async def party(world):
     yield made
     for driver in made.open:
         await driver.close()
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory):
+    """A Redis of a file's own."""
+    made = Redis(tmp_path_factory.mktemp("redis") / "redis")
+    made.start()
+    yield made
+    made.process.kill()
+
+
+@pytest_asyncio.fixture
+async def client(redis_server):
+    """A client of it, which is emptied first."""
+    made = redis_client(redis_server.port)
+    await made.flushall()
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture(scope="module")
+def strict(running):
+    """An instance of a file's own where everybody needs a key."""
+    made = Strict(running.regions["asia"])
+    yield made
+    for part in (made.instance, made.grpc):
+        made.region.end(part)
+
+
+@pytest_asyncio.fixture
+async def root(strict, world):
+    made = Http(strict, bearer(ROOT))
+    await wait_listening(strict.grpc["port"])
+    for _ in range(200):
+        with contextlib.suppress(aiohttp.ClientError, Refused):
+            await made.call("list_collections")
+            break
+        await asyncio.sleep(0.05)
+    yield made
+    await made.close()

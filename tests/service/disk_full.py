@@ -24,8 +24,9 @@ import aiohttp
 
 from service.client import Client, ClientError, Query
 from tests.service.promotion import eventually, known, stored
+from tests.service.servers import init_postgres
 from tests.service.small_disk import SEGMENT, SmallDiskWorld, refusal
-from tests.service.world import Template, init_postgres
+from tests.service.world import Template
 
 REGIONS = {"asia": "asia", "delhi": "asia", "europe": "europe"}
 WATCHERS = {"asia": "websocket", "delhi": "sse", "europe": "websocket"}

@@ -285,7 +285,8 @@ def resident(pid):
 
 def main():
     """The command: a region of its own, real Postgres and Redis."""
-    from tests.service.world import Template, World, init_postgres
+    from tests.service.servers import init_postgres
+    from tests.service.world import Template, World
 
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=1_000_000)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.service.world import ROOT
+from tests.service.servers import ROOT
 
 if TYPE_CHECKING:
     from tests.service.fuzz_targets import Target

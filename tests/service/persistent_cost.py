@@ -12,8 +12,8 @@ import time
 
 from tests.service.asking import filled, watching
 from tests.service.drivers import Http, WebSocket
+from tests.service.persistent_parts import attach, followed, heard
 from tests.service.single import in_a_world
-from tests.service.test_persistent import attach, followed, heard
 
 ROUNDS = 100
 STREAMS = 500

@@ -19,8 +19,9 @@ from pathlib import Path
 import aiohttp
 
 from service.client import Client, ClientError, Query
+from tests.service.servers import init_postgres
 from tests.service.slow_link import SlowLink
-from tests.service.world import Region, Template, World, init_postgres, wait_ready
+from tests.service.world import Region, Template, World, wait_ready
 
 REGIONS = {"asia": "asia", "europe": "europe", "paris": "europe"}
 LIMITS = {"max_body_bytes": 2**20, "max_batch_items": 200, "max_metadata_bytes": 1024}

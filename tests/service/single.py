@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tests.service.world import Postgres, Template, World, init_postgres
+from tests.service.servers import Postgres, init_postgres
+from tests.service.world import Template, World
 
 T = TypeVar("T")
 

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import threading
 
-from tests.service.world import Region, free_port
+from tests.service.servers import free_port
+from tests.service.world import Region
 
 
 class SlowLink:

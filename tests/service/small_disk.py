@@ -11,7 +11,8 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from tests.service.world import Postgres, World, postgres_bin
+from tests.service.servers import Postgres, postgres_bin
+from tests.service.world import World
 
 DATA_MIB = 160
 LOG_MIB = 24

@@ -12,14 +12,7 @@ from service.access.gate import Access, Gate, new_root_key
 from service.access.records import KeyStore, sha256, split_key
 from service.access.tickets import SECONDS, Tickets
 from service.contract import ServiceError
-from tests.service.access_parts import (
-    Clock,
-    caller,
-    hub,
-    redis_client,
-    start_postgres,
-)
-from tests.service.world import Redis
+from tests.service.access_parts import Clock, caller, hub, redis_client, start_postgres
 
 pytestmark = pytest.mark.asyncio
 
@@ -31,14 +24,6 @@ def postgres(tmp_path_factory, cluster):
     server = start_postgres(tmp_path_factory.mktemp("gate"), cluster)
     yield server
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory):
-    server = Redis(tmp_path_factory.mktemp("gate") / "redis")
-    server.start()
-    yield server
-    server.process.kill()
 
 
 @pytest_asyncio.fixture

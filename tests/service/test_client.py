@@ -13,7 +13,8 @@ import pytest_asyncio
 from service.client import Client, ClientError, DeadlineError, Query, SyncClient, load
 from service.client.channels import OVER
 from service.client.client import TRANSPORTS
-from tests.service.world import free_port, wait_listening
+from tests.service.servers import free_port
+from tests.service.world import wait_listening
 
 
 def url_of(region, over):

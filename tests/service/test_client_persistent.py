@@ -11,7 +11,7 @@ from ops import data
 from ops.commands.data import group
 from ops.errors import CommandError
 from service.client import Client, ClientError, Query, SyncClient
-from tests.service.test_persistent import europe_without_database, row
+from tests.service.persistent_parts import europe_without_database, row
 from tests.service.test_streams import item, known, nothing_more
 
 

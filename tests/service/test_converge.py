@@ -18,7 +18,7 @@ from service.log.change import Position
 from service.log.migrate import migrate
 from service.log.reader import Reader
 from service.worker.inbox import Applier
-from tests.service.world import Postgres
+from tests.service.servers import Postgres
 
 HUBS = 5
 SKEW = 5000

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.service.disk_full import LIMITS, REFUSED, REGIONS, Round, told
+from tests.service.servers import init_postgres
 from tests.service.small_disk import SEGMENT, SmallDiskWorld, refusal
-from tests.service.world import init_postgres
 
 pytestmark = pytest.mark.skipif(
     bool(refusal()), reason=f"no tmpfs in a user namespace: {refusal()}"

@@ -9,7 +9,7 @@ from redis.exceptions import ResponseError
 
 from service.feed import LENGTH, feed, feed_key, last_fed, read_feed
 from service.log.change import Change, Position, encode
-from tests.service.world import Redis
+from tests.service.servers import Redis
 
 ORIGIN, LANE = "asia", 3
 

@@ -16,7 +16,7 @@ from service.client import Client
 from service.tracing import change_root
 from tests.service.asking import filled, refusal, until
 from tests.service.drivers import UNARY, Http, Refused
-from tests.service.test_persistent import europe_without_database, followed
+from tests.service.persistent_parts import europe_without_database, followed
 from tests.service.test_traces import Receiver
 from tests.service.world import wait_gone
 

@@ -12,8 +12,8 @@ from localcloud.control import objects
 from service.feed import open_redis
 from service.google import Google, GoogleError
 from service.settings import Settings
+from tests.service.servers import Redis
 from tests.service.test_template import NOWHERE
-from tests.service.world import Redis
 
 pytestmark = pytest.mark.asyncio
 

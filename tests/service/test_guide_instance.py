@@ -11,7 +11,7 @@ from service.settings import Settings
 from tests.service.asking import fresh
 from tests.service.drivers import Http
 from tests.service.kernel_build import vectors
-from tests.service.world import ROOT
+from tests.service.servers import ROOT
 
 DIMENSION = 32
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.service.world import ROOT
+from tests.service.servers import ROOT
 
 ENTRY = re.compile(r"^([\w.-]+)==(\S+)([^\n\\]*)((?:\\\n    --hash=\S+ ?)+)", re.M)
 DISTRIBUTION = {

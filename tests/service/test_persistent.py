@@ -1,7 +1,6 @@
 """Persistent streams: they go on after what was acknowledged, whoever asks."""
 
 import asyncio
-import contextlib
 import time
 
 import asyncpg
@@ -11,86 +10,22 @@ import pytest_asyncio
 from service.log.state import State
 from service.worker.main import _sweep
 from tests.service.asking import filled, refusal, until, watching
-from tests.service.drivers import (
-    STREAMING,
-    UNARY,
-    Events,
-    Http,
-    Refused,
-    WebSocket,
+from tests.service.drivers import STREAMING, UNARY, Events, Http, Refused, WebSocket
+from tests.service.persistent_parts import (
+    ack,
+    acknowledge,
+    attach,
+    heard,
+    made_in,
+    put,
+    row,
+    told,
 )
-from tests.service.world import wait_ready
 
 
 @pytest_asyncio.fixture(params=STREAMING, ids=lambda kind: kind.name)
 async def transport(request):
     return request.param
-
-
-async def heard(streams, kind, seconds=20):
-    """The next message of a kind, whatever comes before it."""
-    async with asyncio.timeout(seconds):
-        while True:
-            message = await streams.receive(seconds)
-            assert message is not None
-            if message["type"] == kind:
-                return message
-            assert message["type"] != "error", message
-
-
-async def put(writer, name, *ids):
-    items = [{"id": i, "vector": [1, 0, 0]} for i in ids]
-    return await writer.call("upsert", collection=name, items=items)
-
-
-async def told(streams, count):
-    """Ids of the next matches."""
-    return [(await heard(streams, "match"))["item"]["id"] for _ in range(count)]
-
-
-def ack(match):
-    said = {"token": match["token"], "epoch": match["epoch"]}
-    return {"type": "ack", "stream": "s"} | said
-
-
-async def acknowledge(streams, match):
-    """Returns once the home has it."""
-    await streams.send(ack(match))
-    await heard(streams, "acked")
-
-
-def attach(stream, **options):
-    return {"type": "attach", "stream": "s", "id": stream} | options
-
-
-async def made_in(party, region, kind=WebSocket, writes_to=None, **options):
-    """A persistent stream: collection, writer, its connection, what it was told."""
-    writer, streams = party(Http, writes_to or region), party(kind, region)
-    name, written = await filled(writer)
-    if writes_to is not None:
-        await followed(party(Http, region), name, written["token"])
-    await streams.send(watching(name, persistent=True, **options))
-    return name, writer, streams, await heard(streams, "attached")
-
-
-async def followed(reader, name, token):
-    """Returns once a region has the collection and what was written with it."""
-    asked = {"consistency": "read_your_writes", "token": token}
-    for _ in range(200):
-        with contextlib.suppress(Refused):
-            return await reader.call(
-                "search", collection=name, vector=[1, 0, 0], **asked
-            )
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{name} did not arrive")
-
-
-async def row(world, stream, region="europe"):
-    connection = await world.regions[region].postgres.connect()
-    try:
-        return await connection.fetchrow("SELECT * FROM stream WHERE id = $1", stream)
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("region", ["paris", "asia"])
@@ -376,57 +311,6 @@ async def test_an_ephemeral_stream_is_stored_nowhere(party, world):
     assert (await streams.receive())["error"]["code"] == "bad_request"
 
 
-@contextlib.asynccontextmanager
-async def europe_without_database(world):
-    europe = world.regions["europe"]
-    europe.postgres.kill()
-    try:
-        yield
-    finally:
-        europe.postgres.start()
-        import aiohttp
-
-        async with aiohttp.ClientSession() as session:
-            for region in world.regions.values():
-                await wait_ready(session, region, 60)
-
-
-@pytest.mark.parametrize("region", ["paris", "asia"])
-async def test_with_its_home_away_it_goes_on_unfenced(party, world, region):
-    name, writer, first, made = await made_in(party, "europe", writes_to="asia")
-    await put(writer, name, "1", "2")
-    one = await heard(first, "match")
-    await first.close()
-    second = party(WebSocket, region)
-    async with europe_without_database(world):
-        await second.send(attach(made["id"]))
-        refused = (await second.receive())["error"]
-        assert refused["code"] == "home_away" and "unfenced" in refused["message"]
-        assert refused["details"] == {"home": "europe"}
-        await second.send(attach(made["id"], unfenced=True))
-        assert (await second.receive())["error"]["code"] == "missing_key"
-        known = {"token": one["token"], "definition": made["definition"]}
-        await second.send(attach(made["id"], unfenced=True, **known))
-        unfenced = await heard(second, "attached")
-        assert (unfenced["epoch"], unfenced["unfenced"]) == (0, True)
-        two = await heard(second, "match")
-        assert (two["item"]["id"], two["epoch"]) == ("2", 0)
-        await second.send(ack(two))
-    # Its home is back: it is owned, and what was acknowledged is kept.
-    fenced = await heard(second, "attached", 30)
-    assert (fenced["epoch"], fenced["unfenced"]) == (2, False)
-    assert (await heard(second, "acked"))["token"] == two["token"]
-    assert (await row(world, made["id"]))["acked_position"] == two["token"]
-
-
-async def test_a_list_names_the_hubs_that_are_away(party, world):
-    _, _, _, made = await made_in(party, "asia")
-    async with europe_without_database(world):
-        answer = await party(Http, "asia").call("list_streams")
-        assert answer["away"] == ["europe"]
-        assert made["id"] in [s["id"] for s in answer["streams"]]
-
-
 async def test_an_event_source_attaches_and_resumes_by_its_last_event_id(party):
     """As a browser does it: what it saw last is acknowledged."""
     name, writer, first, made = await made_in(party, "europe")
@@ -451,45 +335,3 @@ async def test_a_refused_id_is_said(party):
     assert (await streams.receive())["error"]["code"] == "out_of_range"
     with pytest.raises(Refused, match="out_of_range"):
         await party(Http, "europe").call("drop_stream", id="x")
-
-
-@pytest.mark.parametrize("fault", ["drop", "twice"])
-async def test_questions_that_are_lost_or_doubled_change_nothing(party, world, fault):
-    import aiohttp
-
-    _, _, _, made = await made_in(party, "europe")
-    second = party(WebSocket, "asia")
-    await second.send({"type": "ping"})
-    await heard(second, "heartbeat")
-    broker = f"http://127.0.0.1:{world.broker_port}"
-    async with (
-        aiohttp.ClientSession() as session,
-        session.post(f"{broker}/{fault}", json={"count": 2}),
-    ):
-        pass
-    await second.send(attach(made["id"]))
-    assert (await heard(second, "attached"))["epoch"] == 2
-    assert (await row(world, made["id"]))["epoch"] == 2
-
-
-async def test_a_late_message_of_an_owner_undoes_nothing(party, world):
-    _, _, _, made = await made_in(party, "europe")
-    kept = await row(world, made["id"])
-    connection = await world.regions["europe"].postgres.connect()
-    keep = "SELECT * FROM keep_streams($1, $2, $3, $4)"
-
-    async def send(turn, acked, owner=kept["owner"]):
-        return await connection.fetchrow(keep, [made["id"]], [owner], [turn], [acked])
-
-    assert (await send(2000, "newer"))["kept"]
-    assert (await send(1000, "older"))["kept"]
-    assert (await row(world, made["id"]))["acked_position"] == "newer"
-    refused = await send(3000, "others", "somebody")
-    assert (refused["kept"], refused["epoch"]) == (False, 1)
-    assert (await row(world, made["id"]))["acked_position"] == "newer"
-    # Of two who attach at once one is the owner, the other looks again.
-    take = "SELECT * FROM take_stream($1, 'default', $2, 1)"
-    assert (await connection.fetchrow(take, made["id"], "one"))["epoch"] == 2
-    assert await connection.fetchrow(take, made["id"], "two") is None
-    assert (await connection.fetchrow(take, made["id"], "one"))["epoch"] == 2
-    await connection.close()

@@ -4,16 +4,11 @@ import pytest
 
 from tests.service.asking import fresh, refusal, watching
 from tests.service.drivers import STREAMING, UNARY, Http, WebSocket
-from tests.service.test_persistent import attach, heard, put, row
-from tests.service.test_tenants import (  # noqa: F401 (fixtures)
-    bearer,
-    key_of,
-    root,
-    strict,
-)
+from tests.service.persistent_parts import attach, heard, put, row
+from tests.service.strict import bearer, key_of
 
 
-async def stream_of(strict, key, name, kind=WebSocket):  # noqa: F811
+async def stream_of(strict, key, name, kind=WebSocket):
     """A persistent stream of a tenant, and the connection that has it."""
     streams = kind(strict, bearer(key))
     await streams.send(watching(name, persistent=True))
@@ -21,7 +16,7 @@ async def stream_of(strict, key, name, kind=WebSocket):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", UNARY, ids=lambda k: k.name)
-async def test_anothers_stream_is_not_found(strict, root, world, kind):  # noqa: F811
+async def test_anothers_stream_is_not_found(strict, root, world, kind):
     keys = [await key_of(root, f"{t}-{kind.name}") for t in ("owner", "thief")]
     writer = Http(strict, bearer(keys[0]))
     name = fresh()
@@ -43,7 +38,7 @@ async def test_anothers_stream_is_not_found(strict, root, world, kind):  # noqa:
 
 
 @pytest.mark.parametrize("kind", STREAMING, ids=lambda k: k.name)
-async def test_nobody_attaches_to_anothers_stream(strict, root, world, kind):  # noqa: F811
+async def test_nobody_attaches_to_anothers_stream(strict, root, world, kind):
     keys = [await key_of(root, f"{t}-{kind.name}") for t in ("mine", "thief")]
     writer = Http(strict, bearer(keys[0]))
     name = fresh()
@@ -64,7 +59,7 @@ async def test_nobody_attaches_to_anothers_stream(strict, root, world, kind):  #
         await driver.close()
 
 
-async def test_persistent_streams_count_whether_anybody_has_them(strict, root):  # noqa: F811
+async def test_persistent_streams_count_whether_anybody_has_them(strict, root):
     key, name = await key_of(root, "counted"), fresh()
     await root.call("set_quota", tenant="counted", streams=2)
     writer = Http(strict, bearer(key))

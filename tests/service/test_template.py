@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.world import ROOT, Template, free_port, wait_gone
+from tests.service.servers import ROOT, free_port
+from tests.service.world import Template, wait_gone
 
 # Nothing of it answers: a process starts, says so, and waits.
 NOWHERE = {

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import json
 import re
@@ -10,76 +9,15 @@ import uuid
 
 import aiohttp
 import pytest
-import pytest_asyncio
 
-from service.access.gate import new_root_key
 from service.contract import OPERATIONS
 from service.contract.proto import kinds
-from tests.service.asking import (
-    floats,
-    fresh,
-    of_type,
-    refusal,
-    until,
-    watching,
-)
+from tests.service.asking import floats, fresh, of_type, refusal, until, watching
 from tests.service.drivers import STREAMING, UNARY, Events, Http, Refused, WebSocket
-from tests.service.world import wait_listening
+from tests.service.strict import ROOT, ROOT_SHA256, bearer, key_of
 
-ROOT, ROOT_SHA256 = new_root_key()
 CHOSEN = ("items", "vector", "tenant", "threshold")
 """Optional fields that the crawl fills in."""
-RATES = {"free": {"search": [0.5, 5]}}
-
-
-class Strict:
-    """Two instances of a region, HTTP and gRPC, where everybody needs a key."""
-
-    def __init__(self, region):
-        environment = {
-            "MERIDIAN_ACCESS": "required",
-            "MERIDIAN_ROOT_KEY_SHA256": ROOT_SHA256,
-            "MERIDIAN_RATES": json.dumps(RATES),
-        }
-        self.region = region
-        self.instance = region.second_instance(**environment)
-        self.log = region.folder / f"other-{len(region.others) - 1}.log"
-        self.grpc = region.second_instance(**environment, MERIDIAN_PROTOCOL="grpc")
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.instance['port']}"
-
-
-@pytest.fixture(scope="module")
-def strict(running):
-    made = Strict(running.regions["asia"])
-    yield made
-    for part in (made.instance, made.grpc):
-        made.region.end(part)
-
-
-def bearer(key):
-    return {"authorization": f"Bearer {key}"}
-
-
-@pytest_asyncio.fixture
-async def root(strict, world):
-    made = Http(strict, bearer(ROOT))
-    await wait_listening(strict.grpc["port"])
-    for _ in range(200):
-        with contextlib.suppress(aiohttp.ClientError, Refused):
-            await made.call("list_collections")
-            break
-        await asyncio.sleep(0.05)
-    yield made
-    await made.close()
-
-
-async def key_of(root, tenant, **options):
-    scopes = options.pop("scopes", ["read", "write", "watch", "manage", "keys"])
-    made = await root.call("create_key", tenant=tenant, scopes=scopes, **options)
-    return made["key"]
 
 
 @pytest.mark.parametrize("kind", UNARY, ids=lambda k: k.name)
