@@ -178,6 +178,11 @@ class Metrics:
         self.items = Gauge("meridian_items", "Items in memory.", registry=r)
 
     def _positions(self, r: CollectorRegistry) -> None:
+        self.worker_active = Gauge(
+            "meridian_worker_active",
+            "1 of the worker that does its region's work, 0 of those that stand by.",
+            registry=r,
+        )
         self.applied_position = Gauge(
             "meridian_applied_position",
             "Changes applied, summed over lanes.",
@@ -255,6 +260,11 @@ class Metrics:
         self.kernel = Gauge(
             "meridian_kernel", "1 for the kernel in use.", ("name",), registry=r
         )
+
+    def forget_positions(self) -> None:
+        """Of a worker that stands by: another one has them."""
+        for gauge in (self.applied_position, self.lag_changes, self.digest_age):
+            gauge.clear()
 
     def snapshots_age(self, seconds: Callable[[], float]) -> None:
         """Adds the age of snapshots, once; seconds: asked at every scrape and push.

@@ -49,10 +49,13 @@ def _arguments(settings: Settings, address: str, token: TokenSource) -> dict[str
 
 
 async def connect(
-    settings: Settings, address: str, token: TokenSource
+    settings: Settings, address: str, token: TokenSource, **session: str
 ) -> asyncpg.Connection:
-    """One connection; raises one of `GONE` when there is none to be had."""
-    return await asyncpg.connect(**_arguments(settings, address, token))
+    """One connection, with settings of its session; raises one of `GONE` when there is
+    none to be had."""
+    arguments = _arguments(settings, address, token)
+    arguments["server_settings"] |= session
+    return await asyncpg.connect(**arguments)
 
 
 async def pool(

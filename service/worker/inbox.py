@@ -59,8 +59,15 @@ class Inbox:
         self._work: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Pulls for ever. What is lost after its acknowledgement is repaired."""
+        """Pulls until cancelled. What is lost after its acknowledgement is repaired."""
         await self._begin()
+        try:
+            await self._pull()
+        finally:
+            for task in (*self._pumps.values(), *self._work):
+                task.cancel()
+
+    async def _pull(self) -> None:
         while True:
             try:
                 messages = await self._google.pull(self._settings.subscription_changes)

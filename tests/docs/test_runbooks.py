@@ -17,8 +17,7 @@ from service.access import knobs, overload
 from service.contract.errors import STATUS
 from service.log import commit, copies
 from service.stream import health
-from service.worker import main as worker
-from service.worker import relay
+from service.worker import duties, relay
 from tests.docs.pages import PAGES, ROOT, RUNBOOKS, blocks, column, links, parse, spans
 from topology import Plan, load, make_plan
 
@@ -190,8 +189,8 @@ def test_every_key_of_the_catalogue_exists(page: Path) -> None:
 @pytest.mark.parametrize(
     ("page", "said", "value", "meant"),
     [
-        ("region-behind", "log for two hours", worker.RETENTION_SECONDS, 7200),
-        ("snapshots-old", "two hours on", worker.RETENTION_SECONDS, 7200),
+        ("region-behind", "log for two hours", duties.RETENTION_SECONDS, 7200),
+        ("snapshots-old", "two hours on", duties.RETENTION_SECONDS, 7200),
         ("region-behind", "for ten seconds", health.MOST_LAG_SECONDS, 10),
         ("region-behind", "1 on an instance", overload.REFUSED_AT["free"], 1),
         ("notifications-slow", "from 1 on", overload.REFUSED_AT["free"], 1),

@@ -14,7 +14,7 @@ from service.settings import Settings
 from service.snapshot.bucket import Damaged
 from service.telemetry import Metrics
 from service.worker import reconcile, snapshots
-from service.worker.main import RETENTION_SECONDS
+from service.worker.duties import RETENTION_SECONDS
 from service.worker.reconcile import Reconciler
 from service.worker.snapshots import Snapshots
 from tests.service.test_pushed import read, scraped

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from service.log.state import State
-from service.worker.main import _sweep
+from service.worker.duties import _sweep
 from tests.service.asking import filled, refusal, until, watching
 from tests.service.drivers import STREAMING, UNARY, Events, Http, Refused, WebSocket
 from tests.service.persistent_parts import (
