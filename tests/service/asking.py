@@ -65,13 +65,15 @@ def watching(name, **options):
     } | options
 
 
-async def of_type(streams, kind):
-    while True:
-        message = await streams.receive()
-        assert message is not None
-        if message["type"] == kind:
-            return message
-        assert message["type"] in ("heartbeat", "watching", "connected"), message
+async def of_type(streams, kind, seconds=20):
+    """The next message of a kind; heartbeats alone do not keep it waiting."""
+    async with asyncio.timeout(seconds):
+        while True:
+            message = await streams.receive(seconds)
+            assert message is not None
+            if message["type"] == kind:
+                return message
+            assert message["type"] in ("heartbeat", "watching", "connected"), message
 
 
 class Party:
