@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import aiohttp
 import numpy
 import pytest
 
@@ -31,6 +32,14 @@ async def refusal(work):
     with pytest.raises(Refused) as refused:
         await work
     return refused.value
+
+
+async def scraped(url):
+    """Values of `/metrics` by name and labels."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    values = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
+    return {name: float(value) for name, value in values}
 
 
 async def filled(driver, **options):
