@@ -73,9 +73,9 @@ class Ledger:
 class Traffic:
     """The clients of one instance, and what they saw."""
 
-    def __init__(self, region, port, rows, name=None, ledger=None):
-        self.ledger = ledger or Ledger(2 * rows)
-        self.rows, self.name, self.region = rows, name or fresh(), region
+    def __init__(self, region, port, rows):
+        self.ledger = Ledger(2 * rows)
+        self.rows, self.name, self.region = rows, fresh(), region
         self.url = f"http://127.0.0.1:{port}"
         self.driver = self.client()
         self.wrong, self.failed = [], []
@@ -189,7 +189,7 @@ class Traffic:
                 while True:
                     await asyncio.sleep(0.2)
                     seen = await scraped(self.url + "/metrics")
-                    if self.phase == "building" and seen["meridian_graph_rows"]:
+                    if seen["meridian_graph_rows"]:
                         self.phase = "built"
                     if seen.get(GRAPH, 0) >= after:
                         return seen
@@ -214,43 +214,42 @@ def told(name, seconds):
     print(f"{name}: {len(seconds)} searches, median {low:.1f} ms, p99 {high:.1f} ms")
 
 
-async def measured(world, rows, before, after):
-    """A run beside an instance without graphs, then one with; printed."""
+async def measured(world, rows, after):
+    """Two instances under the same traffic, one without graphs; printed."""
     await world.ready()
     region = world.regions["asia"]
-    plain = region.second_instance(MERIDIAN_GRAPH="off")
-    first = Traffic(region, plain["port"], rows)
-    await first.fill()
-    with contextlib.suppress(TimeoutError):
-        await first.run(10**9, before, 0.05)
-    told("no graph", first.seconds["building"])
-    print(f"memory {resident(plain['pid']):.0f} MiB, faults {first.wrong[:3]}")
-    region.end(plain)
-    made = region.second_instance(MERIDIAN_GRAPH="always")
-    second = Traffic(region, made["port"], rows, first.name, first.ledger)
-    began = time.perf_counter()
-    watching = asyncio.create_task(_watched(second, made["pid"], began))
-    seen = await second.run(after, 560, 0.05)
+    parts = [region.second_instance(MERIDIAN_GRAPH=mode) for mode in ("off", "always")]
+    plain, graph = (Traffic(region, part["port"], rows) for part in parts)
+    await asyncio.gather(plain.fill(), graph.fill())
+    beside = asyncio.create_task(plain.run(10**9, 560, 0.05))
+    watching = asyncio.create_task(_watched(plain, graph, parts[1]["pid"]))
+    seen = await graph.run(after, 550, 0.05)
+    plain.ended = True
     await watching
+    beside.cancel()
+    await asyncio.gather(beside, return_exceptions=True)
     for phase in ("building", "built"):
-        told(phase, second.seconds[phase])
-        print(f"  recall {second.recall(phase):.4f} of {second.found[phase][1]}")
-    print(f"wrong {second.wrong[:5]}, failed {second.failed[:5]}, {second.checked}")
-    print(f"memory {resident(made['pid']):.0f} MiB")
+        told(f"{phase}, no graph", plain.seconds[phase])
+        told(phase, graph.seconds[phase])
+        print(f"  recall {graph.recall(phase):.4f} of {graph.found[phase][1]}")
+    for one, part in zip((plain, graph), parts, strict=True):
+        print(f"wrong {one.wrong[:5]}, failed {one.failed[:5]}, {one.checked}")
+        print(f"  memory {resident(part['pid']):.0f} MiB")
     print({k: v for k, v in seen.items() if "graph" in k or "recall" in k})
     log = (region.folder / "other-1.log").read_text().splitlines()
-    print(*[line for line in log if "graph" in line], sep="\n")
+    print(*[line for line in log if "graph tried" in line], sep="\n")
 
 
-async def _watched(traffic, pid, began):
-    """Says how long it takes until a graph is there."""
-    while not traffic.seconds["building"]:
+async def _watched(plain, graph, pid):
+    """Says how long it takes until a graph is there; both are in that phase then."""
+    while not graph.seconds["building"]:
         await asyncio.sleep(0.1)
-    loaded = time.perf_counter()
-    print(f"loaded after {loaded - began:.1f} s, {resident(pid):.0f} MiB")
-    while traffic.phase == "building" and not traffic.ended:
+    began = time.perf_counter()
+    print(f"loaded: {resident(pid):.0f} MiB", flush=True)
+    while graph.phase == "building" and not graph.ended:
         await asyncio.sleep(0.1)
-    print(f"graph after {time.perf_counter() - loaded:.1f} s, {resident(pid):.0f} MiB")
+    plain.phase = "built"
+    print(f"graph after {time.perf_counter() - began:.1f} s, {resident(pid):.0f} MiB")
 
 
 def main():
@@ -258,10 +257,9 @@ def main():
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rows", type=int, default=60_000)
-    parser.add_argument("--before", type=float, default=20, help="seconds without")
     parser.add_argument("--after", type=int, default=3000, help="searches by it")
     given = parser.parse_args()
-    work = (given.rows, given.before, given.after)
+    work = (given.rows, given.after)
     in_a_world({"asia": "asia"}, lambda world: measured(world, *work))
 
 
