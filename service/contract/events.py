@@ -92,13 +92,17 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """Changes that the log no longer holds: search for what they may have been."""
+    """Changes that the log does not hold: search for what they may have been."""
 
     type: str = f.needed("Message type.", enum=("gap",))
     stream: str = f.needed("Id of the stream.")
     origin: str = f.needed("Hub whose changes are missing.")
     after: list[Any] = f.needed("Epoch and number of the last one heard.", of=int)
-    before: list[Any] = f.needed("Epoch and number of the next one.", of=int)
+    before: list[Any] = f.needed(
+        "Epoch and number of the next one; not above `after` where the token was ahead "
+        "of all that the hub ever had: its log was set back.",
+        of=int,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

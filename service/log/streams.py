@@ -1,4 +1,5 @@
-"""What a home hub's database holds of persistent streams, asked by name.
+"""What a home hub's database holds of persistent streams, asked by name, and how far
+its log has come.
 
 Parameters and rows are plain JSON, so that what an instance of another hub asks can
 travel as a message (`service.stream.homes`). Every question may be asked twice.
@@ -28,6 +29,11 @@ _ASKED = {
     "define": "SELECT * FROM define_stream($1, $2, $3, $4)",
     "drop": "SELECT * FROM drop_stream($1, $2, $3) AS id",
     "count": "SELECT count(*) FROM kept_stream WHERE tenant = $1",
+    # Nothing of a server that does not lead the log, or not any more (ADR 0016).
+    "heads": (
+        "SELECT h.lane, h.epoch, h.seq FROM head h JOIN lineage l USING (origin) "
+        "WHERE h.origin = $1 AND l.fenced IS NULL AND l.timeline = timeline()"
+    ),
     "list": (
         f"SELECT {_SHOWN} FROM kept_stream WHERE tenant = $1 ORDER BY id LIMIT {MOST}"
     ),

@@ -16,6 +16,7 @@ from service.kernel import Index
 from service.kernel.graph import METRICS, Graph
 from service.stream.choice import Choice
 from service.stream.guides import Guides
+from service.stream.tail import Tail
 from service.stream.trial import Asked, tried
 from service.telemetry import log
 
@@ -34,17 +35,19 @@ class Way(NamedTuple):
     """How one search is answered, taken in the event loop."""
 
     graph: Graph
-    tail: Any
-    """Slots that the graph does not hold, shape (n,)."""
+    tail: Tail
+    """Slots that the graph does not hold."""
     expansion: int
 
     def search(
         self, index: Index, query: Any, k: int, minimum: float, offset: float
     ) -> Any:
         """Slots and scores, or None: ask the kernel. Runs inside `reading()`."""
-        return self.graph.search(
-            index, query, k, minimum, offset, self.expansion, self.tail
-        )
+        # Before the graph is asked: what moves there meanwhile is found in both.
+        tail = self.tail.array()
+        if self.tail.ended:
+            return None
+        return self.graph.search(index, query, k, minimum, offset, self.expansion, tail)
 
 
 class Guide:
@@ -61,8 +64,7 @@ class Guide:
         self._graph: Graph | None = None
         self._live = False
         self._state = numpy.zeros(0, numpy.uint8)
-        self._tail: dict[int, None] = {}
-        self._tail_slots: Any = None
+        self._tail = Tail()
         self._pending: set[int] = set()
         self._stale = 0
         self._bytes = 0
@@ -84,8 +86,7 @@ class Guide:
             more = numpy.zeros(max(len(self._state), slot + 1), numpy.uint8)
             self._state = numpy.concatenate([self._state, more])
         self._state[slot] = _WAITS
-        self._tail[slot] = None
-        self._tail_slots = None
+        self._tail.add(slot)
 
     def removed(self, slot: int) -> None:
         """The row in a slot was removed."""
@@ -93,9 +94,8 @@ class Guide:
             return
         if self._state[slot] == _IN:
             self._stale += 1
-        elif slot in self._tail:
-            del self._tail[slot]
-            self._tail_slots = None
+        else:
+            self._tail.discard(slot)
         self._pending.discard(slot)
         self._state[slot] = 0
 
@@ -106,10 +106,10 @@ class Guide:
         """
         if not self._live or self._graph is None or masked or queries > 1:
             return None
-        tail = self._tail_array()
-        if k > _MOST_K or not self.choice.walks(len(self._index), len(tail)):
+        missing = len(self._tail)
+        if k > _MOST_K or not self.choice.walks(len(self._index), missing):
             return None
-        return Way(self._graph, tail, max(1, int(self.choice.expansion * share)))
+        return Way(self._graph, self._tail, max(1, int(self.choice.expansion * share)))
 
     def took(self, asked: Asked, way: Way | None, seconds: float) -> None:
         """A single search without filter took seconds of CPU; what follows of it."""
@@ -155,9 +155,9 @@ class Guide:
         if failed:
             self.choice.failed()
         self._graph, self._live = None, False
-        self._tail.clear()
+        self._tail.ended = True
+        self._tail = Tail()
         self._pending.clear()
-        self._tail_slots = None
         self._stale = 0
         self._guides.give_back(self._bytes)
         self._bytes = 0
@@ -204,7 +204,7 @@ class Guide:
                 if graph is None or graph is not self._graph:
                     return
                 await self._add(graph, waiting[at : at + step])
-            waiting = self._tail_array()
+            waiting = self._tail.array()
             if len(waiting) <= step:
                 return
 
@@ -225,14 +225,13 @@ class Guide:
         """What was added is in the graph, unless it was removed meanwhile."""
         for slot in self._pending:
             self._state[slot] = _IN
-            self._tail.pop(slot, None)
+            self._tail.discard(slot)
         self._stale += added - len(self._pending)
         self._pending.clear()
-        self._tail_slots = None
 
     async def _try(self) -> None:
         """Uses the new graph if it finds enough for less."""
-        graph, asked, tail = self._graph, list(self._asked), self._tail_array()
+        graph, asked, tail = self._graph, list(self._asked), self._tail.array()
         assert graph is not None
         found: list[Any] = []
         with self._index.reading():
@@ -256,8 +255,3 @@ class Guide:
             recall=recall,
             expansion=self.choice.expansion,
         )
-
-    def _tail_array(self) -> Any:
-        if self._tail_slots is None:
-            self._tail_slots = numpy.fromiter(self._tail, numpy.int64, len(self._tail))
-        return self._tail_slots

@@ -1,4 +1,4 @@
-"""Asks the home hub of a persistent stream.
+"""Asks the home hub of a persistent stream, or of a log.
 
 A region's own hub is asked through the connection that its writes take, another hub
 through its worker: no instance has an address of another hub's database.
@@ -21,7 +21,7 @@ PATIENCE = 4.0
 
 
 class Homes:
-    """The databases of all hubs, as far as persistent streams are concerned."""
+    """The databases of all hubs, as far as `service.log.streams` asks them."""
 
     def __init__(
         self,

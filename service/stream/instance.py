@@ -16,6 +16,7 @@ from service.log.definition import Definition
 from service.log.reader import Reader
 from service.log.writing import Writing
 from service.settings import Settings
+from service.stream.ahead import Ahead
 from service.stream.forward import Forward
 from service.stream.guides import Guides
 from service.stream.homes import Homes
@@ -59,6 +60,8 @@ class Instance:
         mail = Mail(settings, google)
         self.forward = Forward(settings.hubs, mail, metrics)
         self.keeper = Keeper(Homes(settings, mail, local, primary))
+        followed, waits = self.lanes.followed, self.lanes.waits
+        self.ahead = Ahead(followed, waits, self.keeper.homes.ask)
         self.threads = Threads(2, access.overload.search_wait)
         self.turns = Turns(access.overload.search_wait)
         self.access = access
@@ -86,6 +89,7 @@ class Instance:
 
     async def close(self) -> None:
         """Ends following and closes connections."""
+        self.ahead.close()
         self.lanes.close()
         self.threads.close()
         await self.access.close()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.contract import fields as f
 from service.contract import parse
 from service.contract.filters import plain
-from service.log.change import START, Positions
+from service.log.change import START, Position, Positions
 
 Floats = NDArray[numpy.float32]
 
@@ -106,6 +106,12 @@ class Kept:
             origin: max(self.acked.get(origin, START), positions.get(origin, START))
             for origin in {**positions, **self.acked}
         }
+
+    def set_back(self, origin: str, position: Position) -> None:
+        """It goes on from a position before what was acknowledged: that never was."""
+        for known in (self.acked, self.told):
+            if known.get(origin, START) > position:
+                known[origin] = position
 
 
 def new_id(home: str) -> str:

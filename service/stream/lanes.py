@@ -337,6 +337,11 @@ class Lanes:
             )
         return self._replays[key]
 
+    def waits(self, stream: Stream) -> bool:
+        """Whether a stream runs and is not live."""
+        replay = self._replays.get((id(stream.listener), stream.lane))
+        return replay is not None and stream in replay.streams
+
     def _park(self, listener: Listener, streams: list[Stream]) -> None:
         if streams:
             self.replay(listener, streams[0].lane).add(streams)

@@ -280,3 +280,4 @@ class Opening:
             collection.standing.add(stream)
         else:
             self._instance.lanes.replay(self._session, lane.number).add([stream])
+            self._instance.ahead.begin(stream)

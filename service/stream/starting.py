@@ -8,7 +8,7 @@ from service.contract.fields import WINDOW_SECONDS
 from service.log.change import START, Position, Positions
 from service.log.reader import Reader
 from service.stream.lane import Lane
-from service.stream.token import read_token
+from service.stream.token import read_token, unusable
 
 _FLOOR_SECONDS = 1.0
 Gaps = list[dict[str, Any]]
@@ -33,6 +33,9 @@ class Starting:
             return None, []
         if isinstance(given, dict) and list(given) == ["token"]:
             token = read_token(given["token"], lane.number)
+            # Some may be unknown: a hub that left, or that is not heard of here yet.
+            if token.positions and not token.positions.keys() & lane.sequencers.keys():
+                raise unusable("it names no hub of this service")
             return await self._with_gaps(lane, token.positions)
         if isinstance(given, dict) and list(given) == ["seconds"]:
             seconds = given["seconds"]

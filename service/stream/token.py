@@ -49,11 +49,16 @@ def read_token(token: str, lane: int) -> Token:
             raise ValueError("it belongs to another collection or version")
         return Token(lane, made, _whole(definition, 64))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise ServiceError(
-            "bad_token",
-            f"The token cannot be used here ({error}): send one that this service "
-            'gave for the same collection, or from "now".',
-        ) from None
+        raise unusable(str(error)) from None
+
+
+def unusable(why: str) -> ServiceError:
+    """The error of a token that is none of this service and collection."""
+    return ServiceError(
+        "bad_token",
+        f"The token cannot be used here ({why}): send one that this service gave for "
+        'the same collection, or from "now".',
+    )
 
 
 def _position(epoch: object, seq: object) -> Position:

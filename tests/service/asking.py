@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import aiohttp
 import numpy
 import pytest
 
@@ -31,6 +32,14 @@ async def refusal(work):
     with pytest.raises(Refused) as refused:
         await work
     return refused.value
+
+
+async def scraped(url):
+    """Values of `/metrics` by name and labels."""
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        lines = (await answer.text()).splitlines()
+    values = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
+    return {name: float(value) for name, value in values}
 
 
 async def filled(driver, **options):
@@ -65,13 +74,15 @@ def watching(name, **options):
     } | options
 
 
-async def of_type(streams, kind):
-    while True:
-        message = await streams.receive()
-        assert message is not None
-        if message["type"] == kind:
-            return message
-        assert message["type"] in ("heartbeat", "watching", "connected"), message
+async def of_type(streams, kind, seconds=20):
+    """The next message of a kind; heartbeats alone do not keep it waiting."""
+    async with asyncio.timeout(seconds):
+        while True:
+            message = await streams.receive(seconds)
+            assert message is not None
+            if message["type"] == kind:
+                return message
+            assert message["type"] in ("heartbeat", "watching", "connected"), message
 
 
 class Party:

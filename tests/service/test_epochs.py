@@ -4,9 +4,10 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from service.log.change import Position
+from service.log.change import LANES, Position
 from service.log.migrate import migrate
 from service.log.reader import Reader
+from service.log.streams import ask
 from service.worker.inbox import Applier
 from tests.service.test_log import commit
 
@@ -45,6 +46,7 @@ async def positions(connection, origin="a"):
 async def test_a_server_of_another_timeline_writes_only_in_a_new_epoch(database):
     await commit(database, ["x", "y"])
     await database.execute(OTHER_TIMELINE)
+    assert await ask(database, "heads", ["a"]) == []
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await commit(database, ["z"])
     for _ in range(2):
@@ -104,7 +106,10 @@ async def test_only_a_later_epoch_fences_and_then_nothing_is_written(database):
     await commit(database, ["x"])
     assert not await database.fetchval("SELECT fence('a', 1)")
     await commit(database, ["y"])
+    assert len(await ask(database, "heads", ["a"])) == LANES
     assert await database.fetchval("SELECT fence('a', 2)")
+    # Where its log ends is no longer for this server to say.
+    assert await ask(database, "heads", ["a"]) == []
     assert not await database.fetchval("SELECT fence('a', 2)")
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         await commit(database, ["z"])

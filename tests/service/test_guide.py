@@ -211,6 +211,26 @@ async def test_rows_replaced_or_removed_while_others_are_added_are_so_at_once(ke
     assert beside.guide.rows == 199
 
 
+async def test_an_item_written_over_while_a_search_waits_its_turn_is_found(kernel):
+    beside = Beside(kernel)
+    rows = vectors(5, 200, DIMENSION, "unit")
+    slots = [beside.add(row) for row in rows]
+    beside.search(rows[0])
+    await beside.settled()
+    way = beside.guide.way(5, masked=False, queries=1, share=1.0)
+    asked = (beside.index, rows[7], 5, EVERYTHING, 0.0)
+    with beside.index.reading():
+        beside.remove(slots[7])
+        again = beside.add(rows[7])
+        assert again != slots[7]
+        assert way.search(*asked)[0][0] == again
+        # The graph may be given up in that time; the next one is none of this search's.
+        beside.guide.close()
+        beside.remove(again)
+        beside.add(rows[7])
+        assert way.search(*asked) is None
+
+
 async def test_rows_are_added_while_other_threads_search(kernel):
     beside = Beside(kernel)
     rows = vectors(6, 1500, DIMENSION, "unit")

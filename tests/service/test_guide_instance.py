@@ -4,11 +4,10 @@ import asyncio
 import subprocess
 import sys
 
-import aiohttp
 import pytest
 
 from service.settings import Settings
-from tests.service.asking import fresh
+from tests.service.asking import fresh, scraped
 from tests.service.drivers import Http
 from tests.service.kernel_build import vectors
 from tests.service.servers import ROOT
@@ -31,13 +30,6 @@ def test_settings_that_are_not_understood_are_named(running, name, value):
     assert (known.graph, known.graph_mib) == ("auto", 12)
     with pytest.raises(SystemExit, match=name):
         Settings.from_environment(environment | {name: value})
-
-
-async def scraped(url):
-    async with aiohttp.ClientSession() as session, session.get(url) as answer:
-        lines = (await answer.text()).splitlines()
-    values = (line.rsplit(" ", 1) for line in lines if line and line[0] != "#")
-    return {name: float(value) for name, value in values}
 
 
 async def test_an_instance_answers_by_its_graph(world):
