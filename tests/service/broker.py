@@ -5,7 +5,8 @@ stands. `POST /away` {"count": 1} takes the store away, 0 brings it back.
 
 `python -m tests.service.broker FILE` reads {"topics": {T: {S: origin-or-null}}} and
 prints the port. Messages live in memory; `POST /drop` {"count": n} loses the next n
-deliveries, `POST /twice` {"count": n} doubles them: what Pub/Sub may do.
+deliveries, `POST /twice` {"count": n} doubles them: what Pub/Sub may do. `GET
+/published` counts changes by their origin, each as often as it was published.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import contextlib
 import itertools
 import json
 import sys
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 from aiohttp import web
@@ -54,13 +55,13 @@ class Subscription:
         taken = []
         while self.queue and len(taken) < most:
             message = self.queue.popleft()
-            ack = f"ack-{next(COUNTER)}"
+            ack = f"ack-{next(NUMBERS)}"
             self.leased[ack] = (loop.time() + LEASE, message)
             taken.append((ack, message))
         return taken
 
 
-COUNTER = itertools.count()
+NUMBERS = itertools.count()
 
 
 def application(
@@ -72,12 +73,17 @@ def application(
         for name, origin in t.items()
     }
     faults = {"drop": 0, "twice": 0, "away": 0}
+    published: Counter[str] = Counter()
 
     async def call(request: web.Request) -> web.Response:
         path, _, verb = request.path.removeprefix("/v1/").rpartition(":")
         body = await request.json()
         if verb == "publish":
             for message in body["messages"]:
+                attributes = message["attributes"]
+                if "lane" in attributes:
+                    count = int(attributes["last"]) - int(attributes["first"]) + 1
+                    published[attributes["origin"]] += count
                 for name in topics[path]:
                     changes = message["attributes"].get("kind") != "heads"
                     if changes and faults["drop"] > 0:
@@ -107,6 +113,11 @@ def application(
         return await handler(request)
 
     app = web.Application(client_max_size=2**26, middlewares=[away])
+
+    async def counts(_: web.Request) -> web.Response:
+        return web.json_response(published)
+
+    app.router.add_get("/published", counts)
     app.router.add_post("/away", fault)
     app.router.add_post("/drop", fault)
     app.router.add_post("/twice", fault)
