@@ -266,6 +266,18 @@ def _disaster_pair(args: DatabaseArgs) -> Block | None:
     return {"failover_dr_replica_name": args.failover_replica}
 
 
+def unpooled(endpoint: pulumi.Input[str], args: DatabaseArgs) -> pulumi.Output[str]:
+    """The server itself behind an endpoint: a pool lends a session for a transaction,
+    and what a worker listens to or locks lasts longer."""
+
+    def port_of_server(known: str) -> str:
+        if args.pooled_connections is None:
+            return known
+        return f"{known.rpartition(':')[0]}:{PORT}"
+
+    return pulumi.Output.from_input(endpoint).apply(port_of_server)
+
+
 def _pooler(args: DatabaseArgs) -> Block:
     """One pool for each user in each pooler: together what the server may spare."""
     pools = len(args.users) * max(1, args.cpu // CPU_PER_POOLER)

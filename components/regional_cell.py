@@ -11,7 +11,7 @@ from components import _containers
 from components._base import Block, Component, after, coerce
 from components._containers import ServiceShape
 from components.cache import CacheTier, CacheTierArgs
-from components.database import Database, DatabaseArgs, database_user
+from components.database import Database, DatabaseArgs, database_user, unpooled
 from components.inbox import Inbox, InboxArgs
 from components.vault import Vault, VaultArgs
 from topology import names
@@ -264,8 +264,12 @@ class RegionalCell(Component):
         vault: Vault,
     ) -> cloudrunv2.WorkerPool:
         user = pulumi.Output.from_input(args.worker_email).apply(database_user)
+        servers = {
+            name: unpooled(values[name], args.database)
+            for name in ("DATABASE_LOCAL", "DATABASE_PRIMARY")
+        }
         container = _containers.worker_container(
-            args.image, args.shape, {**values, "DATABASE_USER": user}
+            args.image, args.shape, {**values, **servers, "DATABASE_USER": user}
         )
         return cloudrunv2.WorkerPool(
             f"{self.stem}-workers",

@@ -192,10 +192,10 @@ class DatabaseSettings:
     local_connections: int = setting(minimum=1, maximum=100, unit="connections")
     """Most connections that it keeps to its own region's server besides."""
     worker_connections: int = setting(
-        default=4, minimum=1, maximum=100, unit="connections"
+        default=5, minimum=1, maximum=100, unit="connections"
     )
     """Most connections that a worker keeps to its own region's server besides those:
-    for comparison with other hubs and for snapshots."""
+    for comparison with other hubs, for snapshots, and the lock of the active one."""
     pooled_connections: int | None = setting(
         default=None, minimum=1, maximum=262_143, unit="connections"
     )

@@ -77,7 +77,7 @@ class TierSettings:
     max_instances: int | None = setting(default=None, minimum=1, unit="instances")
     """Ceiling; the minimum times the burst multiplier when left out."""
     workers: int = setting(minimum=1, maximum=100, unit="workers")
-    """Instances of the worker pool (relay, applier, feeder)."""
+    """Instances of the worker pool: one does the work, the others stand by."""
     cache_gib: int = setting(minimum=1, maximum=300, unit="GiB")
     """Memory of the region's Redis."""
     database_cpu: int = setting(minimum=1, maximum=96, unit="vCPU")

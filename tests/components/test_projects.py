@@ -74,7 +74,7 @@ def test_only_the_region_that_needs_more_asks_for_quota(
     }
     assert {r.inputs["parent"] for r in asked} == {f"projects/{OWN}"}
     wanted = {r.inputs["quotaConfig"]["preferredValue"] for r in asked}
-    assert wanted == {"528000", str(2112 * 2**30)}
+    assert wanted == {"520000", str(2080 * 2**30)}
 
 
 def test_apis_are_turned_on_in_every_project(
@@ -126,3 +126,8 @@ def test_a_pooler_stands_before_every_server(declare: recording.Declare) -> None
     (container,) = service.inputs["template"]["containers"]
     values = {env["name"]: env.get("value") for env in container["envs"]}
     assert values["DATABASE_PRIMARY"].endswith(":6432")
+    for workers in (r for r in world if r.token.endswith(":WorkerPool")):
+        (container,) = workers.inputs["template"]["containers"]
+        values = {env["name"]: env.get("value") for env in container["envs"]}
+        for name in ("DATABASE_PRIMARY", "DATABASE_LOCAL"):
+            assert values[name].endswith(":5432"), "they listen and lock"

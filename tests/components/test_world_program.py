@@ -179,8 +179,8 @@ def test_an_up_of_an_impossible_plan_is_refused_before_anything_is_registered() 
     assert monitor.registrations == []
     text = str(caught.value)
     assert "nothing was changed" in text
-    assert "us-central1 needs 32,056 vCPU (8,014 instances x 4), 200 granted" in text
-    assert "request `CpuAllocPerProjectRegion` >= 32,056,000 mCPU" in text
+    assert "us-central1 needs 32,048 vCPU (8,012 instances x 4), 200 granted" in text
+    assert "request `CpuAllocPerProjectRegion` >= 32,048,000 mCPU" in text
     assert "14 more like it: europe-west1, asia-northeast1" in text
 
 

@@ -31,7 +31,7 @@ def test_production_has_the_sizes_of_the_capacity_table(prod: Plan) -> None:
     assert (hub.streams, hub.instances, hub.instances_max) == (80_000_000, 800, 8000)
     assert (regional.streams, regional.instances) == (10_000_000, 100)
     assert hub.addresses == 1600
-    assert (hub.vcpu, hub.memory_gib) == (804 * 4, 804 * 16)
+    assert (hub.vcpu, hub.memory_gib) == (802 * 4, 802 * 16)
     totals = prod.totals
     assert totals["instances"] == 5000
     assert totals["instances_max"] == 50_000
@@ -47,12 +47,12 @@ def test_production_is_not_possible_as_granted_and_says_why(prod: Plan) -> None:
     first = next(f for f in prod.errors if f.place == "us-central1")
     assert first.code == "quota-memory", "memory binds first"
     assert str(first) == (
-        "error: us-central1 needs 128,224 GiB (8,014 instances x 16), 400 granted: "
-        "request `MemAllocPerProjectRegion` >= 137,679,471,640,576 bytes, or set "
-        "max_instances to 11 [quota-memory]"
+        "error: us-central1 needs 128,192 GiB (8,012 instances x 16), 400 granted: "
+        "request `MemAllocPerProjectRegion` >= 137,645,111,902,208 bytes, or set "
+        "max_instances to 13 [quota-memory]"
     )
     assert prod.verdict.startswith(
-        "impossible because of budget-monthly (costs 13,586,703 USD monthly at baseline"
+        "impossible because of budget-monthly (costs 13,583,741 USD monthly at baseline"
     )
     assert prod.verdict.endswith(
         "sql-connections (in 5 places); besides, only after these quota requests: "
@@ -151,11 +151,11 @@ def test_eleven_replicas_of_one_primary_are_refused(local: Plan) -> None:
 
 def test_connections_count_every_region_that_writes_to_a_hub(local: Plan) -> None:
     # us-central1 and three regions write, two connections each; its own read, four,
-    # and its worker has four more.
+    # and its worker has five more.
     hub = local.regions["us-central1"].database
-    assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4 + 4
-    assert hub.connections_max == 4 * (20 + 2 + 1) * 2 + (20 + 2 + 1) * 4 + 4
-    assert local.regions["us-east1"].database.connections == (1 + 1) * 4 + 4
+    assert hub.connections == 4 * (1 + 1) * 2 + (1 + 1) * 4 + 5
+    assert hub.connections_max == 4 * (20 + 2 + 1) * 2 + (20 + 2 + 1) * 4 + 5
+    assert local.regions["us-east1"].database.connections == (1 + 1) * 4 + 5
     limit = local.catalogue.database.max_connections
     assert all(r.database.connections_max <= limit for r in local.regions.values())
 
