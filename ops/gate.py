@@ -112,7 +112,8 @@ def _trouble(regions: Sequence[str]) -> dict[str, str]:
         if region is None:
             found[name] = "is not there"
         elif region["serving"] and not region["ready"]:
-            found[name] = _unanswered(name, region["served_by"])
+            unanswered = _unanswered(name, region["served_by"])
+            found[name] = "; ".join([unanswered, *map(str, region["degraded"])])
         elif not region["instances"]:
             found[name] = "has no instance that is ready"
         elif region["degraded"]:

@@ -368,9 +368,10 @@ def kernels(status: Json) -> str:
 
 
 def _health(region: Json) -> str:
-    if region["ready"] and region["degraded"]:
-        return f"[yellow]degraded: {'; '.join(map(str, region['degraded']))}[/yellow]"
+    why = "; ".join(map(str, region["degraded"]))
     if region["ready"]:
-        return "[green]ready[/green]"
-    by = region["served_by"]
-    return f"[yellow]served by {by}[/yellow]" if by else "[red]not ready[/red]"
+        return f"[yellow]degraded: {why}[/yellow]" if why else "[green]ready[/green]"
+    because = f": {why}" if why else ""
+    if by := region["served_by"]:
+        return f"[yellow]served by {by}{because}[/yellow]"
+    return f"[red]not ready{because}[/red]"

@@ -117,16 +117,18 @@ class Metrics:
         )
         self.notify_seconds = Durations(
             "meridian_notify_seconds",
-            "Commit of a write to its notification.",
+            "Commit of a write to its notification, of streams that are live.",
             _FAST,
             r,
         )
 
-    def notified(self, region: str, seconds: float) -> None:
-        """Counts a match that was sent so long after its commit in a region."""
+    def notified(self, region: str, seconds: float | None) -> None:
+        """Counts a match that was sent so long after its commit in a region; without
+        seconds one that its stream had missed, however long it was away."""
         self.notifications.add(region)
-        # Clocks of two regions may disagree.
-        self.notify_seconds.add(max(0.0, seconds))
+        if seconds is not None:
+            # Clocks of two regions may disagree.
+            self.notify_seconds.add(max(0.0, seconds))
 
     def answered(self, route: str, status: int, seconds: float | None = None) -> None:
         """Counts an answer over HTTP, and of an operation how long it took."""

@@ -95,7 +95,7 @@ class Status:
             "served_by": sample.served_by,
             "kernel": sample.service.get("kernel"),
             "text": sample.service.get("text"),
-            "degraded": sample.service.get("reasons", []),
+            "degraded": _reasons(sample.service),
             "latency_ms": sample.latency_ms,
             "requests_per_second": round(sample.rate, 2),
             "url": urls.get(name),
@@ -151,6 +151,24 @@ class Status:
             took = (time.perf_counter() - started) * 1000
         sample.latency_ms = round(took, 2) if answered else None
         sample.ready = answered and sample.served_by == region
+        if not sample.ready:
+            sample.service = await self._asked_itself(session, region)
+
+    async def _asked_itself(self, session: aiohttp.ClientSession, region: str) -> Json:
+        """What a region's own instance says, which the front door passes over while it
+        is not ready; nothing where none answers."""
+        for path, pool in self._run.pools.items():
+            if region_of(path) != region or not pool.spec or pool.spec.http2:
+                continue
+            for instance in list(pool.instances.values())[:1]:
+                url = f"http://127.0.0.1:{instance.port}/health/ready"
+                try:
+                    async with session.get(url, timeout=PROBE_TIMEOUT) as response:
+                        answer: Json = await response.json()
+                        return answer
+                except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+                    return {}
+        return {}
 
     async def _traffic(self) -> None:
         now = time.monotonic()
@@ -172,6 +190,14 @@ class Status:
                 if pool:
                     key = (region_of(row.path), row.path.rsplit("/", 1)[-1])
                     pool.load(active.get(key, 0.0))
+
+
+def _reasons(health: Json) -> list[str]:
+    """Why an instance is not ready, or not as it should be."""
+    found = [str(reason) for reason in health.get("reasons", [])]
+    if not health.get("primary", True):
+        found.append(f"the primary of {health['hub']} is away: other hubs take writes")
+    return found
 
 
 def _holds_primary(env: Json) -> bool:

@@ -88,8 +88,9 @@ class Session(Outbox):
                 "notified_at": int(now),
             }
         )
-        metrics = self.instance.metrics
-        metrics.notified(change.region, (now - change.committed) / 1000)
+        # A stream that is not live catches up: that tells nothing of the service.
+        seconds = None if stream.slot is None else (now - change.committed) / 1000
+        self.instance.metrics.notified(change.region, seconds)
         self._recent.add(stream, change, score, now - change.committed)
         self.trace(change.event_id)
 

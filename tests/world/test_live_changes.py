@@ -151,6 +151,19 @@ def test_a_killed_region_is_served_by_the_next_and_comes_back(clone: Clone) -> N
     assert clone.json("status")["faults"] == []
 
 
+def test_status_says_why_a_region_is_not_ready(clone: Clone) -> None:
+    clone.run("fail", "cache", "us-central1", "--for", "15s")
+
+    def region() -> dict[str, Any]:
+        regions = clone.json("status")["regions"]
+        return next(r for r in regions if r["name"] == "us-central1")
+
+    clone.wait(lambda: region()["degraded"] == ["redis is away"], 20)
+    assert "redis is away" in clone.run("status").stdout
+    assert not region()["ready"]
+    clone.wait(lambda: region()["ready"] and region()["degraded"] == [], 60)
+
+
 def test_planted_secrets_are_found_nowhere(clone: Clone) -> None:
     regions = [r["name"] for r in clone.json("status")["regions"]]
     planted = [f"planted-{secrets.token_hex(16)}" for _ in range(PLANTED)]
