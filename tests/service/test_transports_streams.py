@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from tests.service.asking import filled, floats, of_type, until, watching
+from tests.service.asking import filled, floats, of_type, scraped, until, watching
 from tests.service.drivers import STREAMING, Events, Grpc, Http
 
 STREAMS = {driver.name: driver for driver in STREAMING}
@@ -63,6 +63,32 @@ async def test_a_stream_hears_resumes_and_is_told_once(streams, http, asia, worl
         again = await of_type(other, "match")
         assert again["event_id"] == second["event_id"]
         await other.close()
+
+
+async def notified(region):
+    """Matches that its instance has sent, and those of them that have a latency."""
+    found = await scraped(f"{region.url}/metrics")
+    sent = [v for n, v in found.items() if n.startswith("meridian_notifications_total")]
+    return sum(sent), found["meridian_notify_seconds_count"]
+
+
+async def test_what_a_stream_catches_up_with_is_no_slow_notification(http, asia):
+    name, _ = await filled(http)
+    sent, timed = await notified(asia)
+    behind = STREAMS["websocket"](asia)
+    await behind.send(watching(name, **{"from": {"seconds": 60.0}}))
+    assert [(await of_type(behind, "match"))["item"]["id"] for _ in "ab"] == ["a", "b"]
+    missed, untimed = await notified(asia)
+    assert (missed, untimed) == (sent + 2, timed)
+    await behind.close()
+    live = STREAMS["websocket"](asia)
+    await live.send(watching(name))
+    await of_type(live, "watching")
+    items = [{"id": "1", "vector": [2, 0, 0]}]
+    await http.call("upsert", collection=name, items=items)
+    await of_type(live, "match")
+    assert await notified(asia) == (missed + 1, timed + 1)
+    await live.close()
 
 
 async def test_a_stream_pauses_takes_credit_and_is_dropped(streams, http):
