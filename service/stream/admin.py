@@ -30,18 +30,18 @@ class Recent:
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._kept: deque[tuple[str, str, Change, float, float]] = deque(maxlen=_KEPT)
+        self._kept: deque[_Told] = deque(maxlen=_KEPT)
         self._queues: set[asyncio.Queue[bytes | None]] = set()
 
     def add(
         self, stream: Stream, change: Change, score: float, milliseconds: float
     ) -> None:
         """Takes a delivered match; a listener that lags misses some."""
-        told = (stream.id, stream.collection, change, score, milliseconds)
+        told = _Told(stream.id, stream.collection, change, score, milliseconds)
         self._kept.append(told)
         if not self._queues:
             return  # written out for a listener only: most of the time there is none
-        event = self._event(_Told(*told))
+        event = self._event(told)
         for queue in self._queues:
             if queue.qsize() < _QUEUED:
                 queue.put_nowait(event)
@@ -74,7 +74,7 @@ class Recent:
         """A queue that starts with what is kept."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         for told in self._kept:
-            queue.put_nowait(self._event(_Told(*told)))
+            queue.put_nowait(self._event(told))
         self._queues.add(queue)
         return queue
 
