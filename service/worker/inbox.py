@@ -184,7 +184,8 @@ class Inbox:
     def _pump(self, key: Key) -> None:
         running = self._pumps.get(key)
         if running is None or running.done():
-            self._pumps[key] = asyncio.create_task(self._drain(key))
+            self._pumps[key] = task = asyncio.create_task(self._drain(key))
+            task.add_done_callback(lambda ended: _log_failure(ended, key))
 
     async def _drain(self, key: Key) -> None:
         """Hands on what is in order, until nothing is."""
@@ -278,6 +279,11 @@ class Inbox:
             reached = sum(s.position.seq for s in mine)
             self._metrics.applied_position.labels(origin).set(reached)
             self._metrics.lag_changes.labels(origin).set(sum(s.lag for s in mine))
+
+
+def _log_failure(ended: asyncio.Task[None], key: Key) -> None:
+    if not ended.cancelled() and (error := ended.exception()) is not None:
+        log("ERROR", "a lane stopped", error=repr(error), lane=key)
 
 
 class Applier:

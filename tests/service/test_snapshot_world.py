@@ -238,19 +238,6 @@ async def away(world, session, count):
         assert answer.status == 200
 
 
-async def test_a_log_that_does_not_reach_back_is_not_enough(world, session):
-    async with Case(world, session, "asia") as case:
-        await case.snapshot()
-        case.region.kill("worker")
-        try:
-            await case.write("delete", [{"id": "3"}])
-            assert await case.sql("SELECT drop_ranges($1)", 2**62) > 0
-            hits, source = await case.loaded()
-        finally:
-            case.region.start_worker()
-        assert source == "database" and len(hits) == ROWS - 1
-
-
 async def test_a_repair_that_no_log_carries_is_found(world, session):
     async with Case(world, session, "asia") as case:
         await case.snapshot()
@@ -342,3 +329,18 @@ async def test_what_a_worker_did_is_counted(world, session):
         await until(case.manifest, lambda m: m.made > first.made)
         after = await until(case.counted, lambda c: c["kept"] > before["kept"])
         assert after["written"] > before["written"]
+
+
+async def test_a_log_that_does_not_reach_back_is_not_enough(world, session):
+    """The last test: other hubs go on over what the log has lost after a while only,
+    and the lane of another test's collection may be one of those."""
+    async with Case(world, session, "asia") as case:
+        await case.snapshot()
+        case.region.kill("worker")
+        try:
+            await case.write("delete", [{"id": "3"}])
+            assert await case.sql("SELECT drop_ranges($1)", 2**62) > 0
+            hits, source = await case.loaded()
+        finally:
+            case.region.start_worker()
+        assert source == "database" and len(hits) == ROWS - 1

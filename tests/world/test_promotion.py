@@ -70,8 +70,8 @@ def test_a_replica_leads_the_log_of_a_lost_hub(few: Clone) -> None:
 def test_the_lost_server_comes_back_fenced_and_then_as_a_replica(few: Clone) -> None:
     few.wait(lambda: said(few, LOST, "another server leads this log"), 90)
     few.run("apply", *BAKE)
-    there = regions(few)[LOST]
-    assert (there["role"], there["served_by"]) == ("regional", NEW)
+    few.wait(lambda: regions(few)[LOST]["served_by"] == NEW, 20)
+    assert regions(few)[LOST]["role"] == "regional"
     text = few.catalogue.read_text()
     few.catalogue.write_text(text.replace("serving: false", "serving: true"))
     few.run("apply", *BAKE)
