@@ -22,7 +22,7 @@ PROBE_SECONDS = 2.0
 PROBES_AT_ONCE = 2
 """More would measure how they wait for each other."""
 PROBE_TIMEOUT = aiohttp.ClientTimeout(total=2)
-ASIDE_TIMEOUT = aiohttp.ClientTimeout(total=0.5)
+ASIDE_TIMEOUT = aiohttp.ClientTimeout(total=1)
 """For an instance itself: every region waits for it."""
 
 
