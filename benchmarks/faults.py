@@ -245,7 +245,7 @@ async def main(kinds: list[str], rounds: int) -> dict[str, Any]:
     heard: dict[Watcher, Counter[str]] = {each: Counter() for each in WATCHERS}
     clients = {each: Client(urls[each[0]]) for each in WATCHERS}
     watchings = {w: clients[w].watch([_everything(w)], w[1]) for w in WATCHERS}
-    tasks = [asyncio.create_task(_hear(watchings[w], heard[w])) for w in WATCHERS]
+    tasks = [asyncio.create_task(_hear(w, watchings[w], heard[w])) for w in WATCHERS]
     await asyncio.gather(*(w.ready() for w in watchings.values()))
     report: dict[str, Any] = {}
     for kind in kinds:
@@ -275,9 +275,13 @@ def _everything(watcher: Watcher) -> Query:
     )
 
 
-async def _hear(watching: Any, told: Counter[str]) -> None:
-    async for match in watching:
-        told[match.event_id] += 1
+async def _hear(watcher: Watcher, watching: Any, told: Counter[str]) -> None:
+    try:
+        async for match in watching:
+            told[match.event_id] += 1
+    except Exception as error:
+        print(f"{watcher}: ended by {error!r}", flush=True)
+        raise
 
 
 def _verdict(state: Round, heard: dict[Watcher, Counter[str]]) -> dict[str, Any]:
@@ -287,6 +291,7 @@ def _verdict(state: Round, heard: dict[Watcher, Counter[str]]) -> dict[str, Any]
         "acknowledged": len(state.acknowledged),
         "refused": state.refused,
         "missing": sum(missing.values()),
+        "missed_by": [list(w) for w, count in missing.items() if count],
         "doubled": sum(doubled.values()),
         "outage_s": round(state.outage, 2),
     }

@@ -177,7 +177,11 @@ class _Grpc:
             async with asyncio.timeout(SILENCE):
                 message = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            raise self._carrier.refused(error) from None
+            problem = self._carrier.refused(error)
+            if isinstance(problem, ClientError) and problem.again:
+                # An instance that drains or is too busy: the next connection goes on.
+                raise ConnectionError(str(problem)) from None
+            raise problem from None
         if message is grpc.aio.EOF:
             return None
         which = message.WhichOneof("message")
