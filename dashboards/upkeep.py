@@ -24,7 +24,7 @@ COMPARED = MISSED * DIGEST_SECONDS
 KEPT = MISSED * SNAPSHOT_SECONDS
 """Greatest age of a snapshot, in seconds."""
 
-# Where a region has several workers each compares, and one that succeeds is enough.
+# Only the active worker has it. While one takes over from another the later one counts.
 _COMPARED = "min by (region, peer) (meridian_digest_age_seconds)"
 # All look at the same snapshots. One that has just started may have seen none yet, and
 # must not hide what another one knows.

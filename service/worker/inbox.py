@@ -220,6 +220,9 @@ class Inbox:
             await asyncio.sleep(0.25)
             try:
                 for key, sequencer in list(self._lanes.items()):
+                    if sequencer.ready(1):
+                        # Handed on now, or it stopped and nothing else begins it again.
+                        self._pump(key)
                     if key[0] != self._own:
                         await self._repair(key, sequencer)
             except (*GONE, *UNREACHABLE, asyncpg.PostgresError) as error:

@@ -64,8 +64,8 @@ class Succession:
     async def _recall(self) -> bool:
         """Waits until everything that peers hold is here, or their time is over.
 
-        False: another worker has begun the epoch. Several share a subscription, so each
-        hears of some messages only, and the database has what all of them applied.
+        False: another worker has begun the epoch. While one takes over from another
+        each hears of some messages only, and the database has what both applied.
         """
         log("WARNING", "succeeds: asks peers for what they hold", **self._name())
         self._had = here = await self._here()

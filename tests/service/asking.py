@@ -74,15 +74,20 @@ def watching(name, **options):
     } | options
 
 
-async def of_type(streams, kind, seconds=20):
-    """The next message of a kind; heartbeats alone do not keep it waiting."""
+def _quiet(kind):
+    return kind in ("heartbeat", "watching", "connected")
+
+
+async def of_type(streams, kind, seconds=20, passes=_quiet):
+    """The next message of a kind; before it may come only what `passes`, which does not
+    keep it waiting."""
     async with asyncio.timeout(seconds):
         while True:
             message = await streams.receive(seconds)
             assert message is not None
             if message["type"] == kind:
                 return message
-            assert message["type"] in ("heartbeat", "watching", "connected"), message
+            assert passes(message["type"]), message
 
 
 class Party:

@@ -64,76 +64,84 @@ class Subscription:
 NUMBERS = itertools.count()
 
 
-def application(
-    topics: dict[str, dict[str, str | None]], folder: Path
-) -> web.Application:
-    subscriptions = {
-        name: Subscription(origin)
-        for t in topics.values()
-        for name, origin in t.items()
-    }
-    faults = {"drop": 0, "twice": 0, "away": 0}
-    published: Counter[str] = Counter()
+class Broker:
+    """Topics with their subscriptions, and what is wrong with them."""
 
-    async def call(request: web.Request) -> web.Response:
+    def __init__(self, topics: dict[str, dict[str, str | None]]) -> None:
+        self.topics = topics
+        self.subscriptions = {
+            name: Subscription(origin)
+            for t in topics.values()
+            for name, origin in t.items()
+        }
+        self.faults = {"drop": 0, "twice": 0, "away": 0}
+        self.published: Counter[str] = Counter()
+
+    async def call(self, request: web.Request) -> web.Response:
+        """Publish, pull or acknowledge."""
         path, _, verb = request.path.removeprefix("/v1/").rpartition(":")
         body = await request.json()
         if verb == "publish":
             for message in body["messages"]:
-                attributes = message["attributes"]
-                if "lane" in attributes:
-                    count = int(attributes["last"]) - int(attributes["first"]) + 1
-                    published[attributes["origin"]] += count
-                for name in topics[path]:
-                    changes = message["attributes"].get("kind") != "heads"
-                    if changes and faults["drop"] > 0:
-                        faults["drop"] -= 1
-                        continue
-                    subscriptions[name].put(message)
-                    if changes and faults["twice"] > 0:
-                        faults["twice"] -= 1
-                        subscriptions[name].put(message)
+                self._publish(path, message)
             return web.json_response({"messageIds": ["1"] * len(body["messages"])})
         if verb == "pull":
-            taken = await subscriptions[path].pull(body["maxMessages"])
+            taken = await self.subscriptions[path].pull(body["maxMessages"])
             received = [{"ackId": a, "message": m} for a, m in taken]
             return web.json_response({"receivedMessages": received} if received else {})
         for ack in body["ackIds"]:
-            subscriptions[path].leased.pop(ack, None)
+            self.subscriptions[path].leased.pop(ack, None)
         return web.json_response({})
 
-    async def fault(request: web.Request) -> web.Response:
-        faults[request.path.strip("/")] = (await request.json())["count"]
+    def _publish(self, topic: str, message: dict) -> None:
+        attributes = message["attributes"]
+        if "lane" in attributes:
+            count = int(attributes["last"]) - int(attributes["first"]) + 1
+            self.published[attributes["origin"]] += count
+        changes = attributes.get("kind") != "heads"
+        for name in self.topics[topic]:
+            if changes and self.faults["drop"] > 0:
+                self.faults["drop"] -= 1
+                continue
+            self.subscriptions[name].put(message)
+            if changes and self.faults["twice"] > 0:
+                self.faults["twice"] -= 1
+                self.subscriptions[name].put(message)
+
+    async def fault(self, request: web.Request) -> web.Response:
+        """Sets how often what the path names goes wrong."""
+        self.faults[request.path.strip("/")] = (await request.json())["count"]
         return web.json_response({})
 
+    async def counts(self, _: web.Request) -> web.Response:
+        """How many changes of each origin were published."""
+        return web.json_response(self.published)
+
+
+def application(broker: Broker, folder: Path) -> web.Application:
     @web.middleware
     async def away(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if faults["away"] and "/storage/" in request.path:
+        if broker.faults["away"] and "/storage/" in request.path:
             return web.Response(status=503)
         return await handler(request)
 
     app = web.Application(client_max_size=2**26, middlewares=[away])
-
-    async def counts(_: web.Request) -> web.Response:
-        return web.json_response(published)
-
-    app.router.add_get("/published", counts)
-    app.router.add_post("/away", fault)
-    app.router.add_post("/drop", fault)
-    app.router.add_post("/twice", fault)
+    app.router.add_get("/published", broker.counts)
+    for name in broker.faults:
+        app.router.add_post(f"/{name}", broker.fault)
     traces = Traces()
     app.router.add_post("/v1/traces", traces.take)
     app.router.add_get("/traces", traces.listed)
     app.router.add_get("/traces/{id}", traces.one)
     app.add_routes(Objects(lambda _: True, folder).routes(""))
-    app.router.add_post("/v1/{tail:.*}", call)
+    app.router.add_post("/v1/{tail:.*}", broker.call)
     return app
 
 
 async def main() -> None:
     file = Path(sys.argv[1])
     topics = json.loads(file.read_text())["topics"]
-    runner = web.AppRunner(application(topics, file.parent / "objects"))
+    runner = web.AppRunner(application(Broker(topics), file.parent / "objects"))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -3,20 +3,14 @@
 import asyncio
 import contextlib
 
-from tests.service.asking import filled, watching
+from tests.service.asking import filled, of_type, watching
 from tests.service.drivers import Http, Refused, WebSocket
 from tests.service.world import wait_ready
 
 
 async def heard(streams, kind, seconds=20):
-    """The next message of a kind, whatever comes before it."""
-    async with asyncio.timeout(seconds):
-        while True:
-            message = await streams.receive(seconds)
-            assert message is not None
-            if message["type"] == kind:
-                return message
-            assert message["type"] != "error", message
+    """The next message of a kind, whatever but an error comes before it."""
+    return await of_type(streams, kind, seconds, lambda other: other != "error")
 
 
 async def put(writer, name, *ids):

@@ -141,7 +141,7 @@ class Region:
         )
 
     def second_worker(self) -> None:
-        """One more worker, until the end of the session: they share subscriptions."""
+        """One more worker, until the end of the session: it stands by."""
         log = self.folder / "worker.log"
         ask = self.world.template.ask
         self.others.append(ask(self.environment("worker"), log, True))
