@@ -1,7 +1,9 @@
 """Standing queries against numpy and hnswlib, CPU time, and a count of misses.
 
     python -m benchmarks.match [--streams 100000] [--rounds 7] [--hnswlib VENV]
+        [--against FOLDER]
     python -m benchmarks.match --misses
+    python -m benchmarks.match --at-threshold
 
 arXiv embeddings (d 384) as IEEE half. 10,000 papers and copies of them with noise of a
 fifth of their length are the streams; the vectors are other papers with the same
@@ -13,12 +15,18 @@ further dimension, answers each vector with its 50 best (M 16, ef 64).
 
 `--misses` counts pairs of 100,000 streams and 10,000 vectors that the kernel decides
 otherwise than float32 products; pairs nearer to the threshold than 2e-4 (f16) or 1e-5
-(f32) are left out and counted.
+(f32) are left out and counted. `--at-threshold` makes pairs that lie exactly at their
+threshold, at cosines of .02 to .99, and counts what is missed with the deviations that
+the kernel allows for, and with fewer. `--against` names a folder of libraries of
+another build, which takes turns.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import itertools
+import math
 import os
 import platform
 import statistics
@@ -26,21 +34,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.measure import ARXIV, noise
+from service.kernel import native
 from service.kernel.build import build
 from service.kernel.library import runnable
 from service.kernel.native import Native
 from service.kernel.place import default_folder
+from tests.service.kernel_build import at_cosines, missed_at_threshold
 
 DATA = ARXIV / "embeddings_f16.npy"
 BASE, SHARE, NOISE = 10_000, 1e-4, 0.2
 MARGINS = {"f16": 2e-4, "f32": 1e-5}
+DIMENSIONS = (128, 200, 384, 1024)
+FEWER = {2.0: (128, 384), 3.0: (128, 384), 4.0: (128, 384)}
+"""Deviations, and the dimensions that they are tried with."""
+AT_ROWS, AT_ROUNDS = 20_000, 8
 Array = Any
 WORKER = """
 import sys, time
@@ -174,10 +188,12 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     )
 
 
-def kernels() -> list[Native]:
+def kernels(folder: Path | None = None) -> list[Native]:
     """The variants that run here, best first; the portable one is left out."""
-    build(default_folder())
-    found = runnable(default_folder())
+    if folder is None:
+        folder = default_folder()
+        build(folder)
+    found = runnable(folder)
     return [Native(name, path) for name, path in found if name != "portable"]
 
 
@@ -193,11 +209,14 @@ def lifted(rows: Array, thresholds: Array) -> Array:
     return np.hstack([rows, -thresholds[:, None]])
 
 
-def compare(count: int, rounds: int, venv: Path | None) -> None:
-    """Prints every kernel against numpy and hnswlib."""
+def compare(count: int, rounds: int, venv: Path | None, against: Path | None) -> None:
+    """Prints every kernel against numpy, hnswlib and another build."""
     rows, thresholds, new = streams(count, 100)
     sides = []
-    for kernel in kernels():
+    others = kernels(against) if against else []
+    for kernel in others:
+        kernel.name += " of the other build"
+    for kernel in (*kernels(), *others):
         before = resident()
         index, took = added(kernel, rows, thresholds)
         each = (resident() - before) / count
@@ -295,6 +314,35 @@ def misses(element: str, pairs: int) -> None:
         )
 
 
+def at_threshold() -> None:
+    """Prints what is missed of pairs that only deviations keep."""
+    for kernel, element in itertools.product(kernels(), MARGINS):
+        for width, dimensions in ((native.MATCH_WIDTH, DIMENSIONS), *FEWER.items()):
+            missed = 0
+            for dimension, seed in itertools.product(dimensions, range(AT_ROUNDS)):
+                given = at_cosines(seed, AT_ROWS, dimension)
+                with narrowed(width):
+                    missed += missed_at_threshold(kernel, *given, element)
+            pairs = len(dimensions) * AT_ROUNDS * AT_ROWS
+            normal = math.erfc(width / math.sqrt(2)) / 2
+            print(
+                f"{kernel.name}, {element}, {width} deviations: {pairs:,} pairs at "
+                f"their threshold, {missed:,} missed ({missed / pairs:.1e}; the normal "
+                f"law has {normal:.1e})",
+                flush=True,
+            )
+
+
+@contextlib.contextmanager
+def narrowed(width: float) -> Iterator[None]:
+    """Lets `match` allow for so many deviations."""
+    kept, native.MATCH_WIDTH = native.MATCH_WIDTH, width
+    try:
+        yield
+    finally:
+        native.MATCH_WIDTH = kept
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -303,14 +351,18 @@ def main() -> None:
     parser.add_argument("--hnswlib", type=Path, metavar="VENV")
     parser.add_argument("--misses", action="store_true")
     parser.add_argument("--pairs", type=int, default=10**9)
+    parser.add_argument("--at-threshold", action="store_true")
+    parser.add_argument("--against", type=Path, metavar="FOLDER")
     given = parser.parse_args()
     one_thread()
     head("benchmarks.match")
     if given.misses:
         for element in MARGINS:
             misses(element, given.pairs)
+    elif given.at_threshold:
+        at_threshold()
     else:
-        compare(given.streams, given.rounds, given.hnswlib)
+        compare(given.streams, given.rounds, given.hnswlib, given.against)
 
 
 if __name__ == "__main__":

@@ -54,3 +54,29 @@ def put(index, name, row):
     """Adds a stored row of a metric; its slot."""
     factor, bias = metric.stored(name, row)
     return index.add(row, factor=factor, bias=bias)
+
+
+def at_cosines(seed, n, d):
+    """Vectors (40, d), and rows (n, d) each at a cosine of its own to one of them."""
+    rng = numpy.random.default_rng(seed)
+    new = rng.standard_normal((40, d), numpy.float32)
+    which = rng.integers(0, len(new), n)
+    near = new[which] / numpy.linalg.norm(new[which], axis=1, keepdims=True)
+    across = rng.standard_normal((n, d), numpy.float32)
+    across -= (across * near).sum(1, keepdims=True) * near
+    across /= numpy.linalg.norm(across, axis=1, keepdims=True)
+    cosine = rng.uniform(0.02, 0.99, (n, 1)).astype(numpy.float32)
+    rows = cosine * near + numpy.sqrt(1 - cosine**2) * across
+    return new, which, rows * numpy.exp(rng.standard_normal((n, 1), numpy.float32))
+
+
+def missed_at_threshold(kernel, new, which, rows, element="f32"):
+    """How many rows `match` does not find that lie exactly at their threshold."""
+    if element == "f16":
+        rows = rows.astype(numpy.float16).astype(numpy.float32)
+    index = kernel.index(rows.shape[1], element)
+    index.add_many(rows, (rows * new[which]).sum(1) * (1 - 1e-5) - 1e-6)
+    found = index.match(new)
+    got = numpy.zeros((len(new), len(rows)), bool)
+    got[found.vectors, found.slots] = True
+    return int(numpy.count_nonzero(~got[which, numpy.arange(len(rows))]))

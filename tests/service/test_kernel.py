@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.kernel import native
 from service.kernel.interface import unit
-from tests.service.kernel_build import kernels, vectors
+from tests.service.kernel_build import at_cosines, kernels, missed_at_threshold, vectors
 
 KERNELS = kernels()
 
@@ -145,20 +145,6 @@ def test_a_zero_vector_scores_nothing_and_survives():
     assert abs(float(numpy.linalg.norm(unit(tiny))) - 1) < 1e-6
 
 
-def at_cosines(seed, n, d):
-    """Vectors (40, d), and rows (n, d) each at a cosine of its own to one of them."""
-    rng = numpy.random.default_rng(seed)
-    new = rng.standard_normal((40, d), numpy.float32)
-    which = rng.integers(0, len(new), n)
-    near = new[which] / numpy.linalg.norm(new[which], axis=1, keepdims=True)
-    across = rng.standard_normal((n, d), numpy.float32)
-    across -= (across * near).sum(1, keepdims=True) * near
-    across /= numpy.linalg.norm(across, axis=1, keepdims=True)
-    cosine = rng.uniform(0.02, 0.99, (n, 1)).astype(numpy.float32)
-    rows = cosine * near + numpy.sqrt(1 - cosine**2) * across
-    return new, which, rows * numpy.exp(rng.standard_normal((n, 1), numpy.float32))
-
-
 @pytest.mark.parametrize(("width", "share"), [(3.0, 1.35e-3), (5.0, 2.9e-7)])
 @pytest.mark.parametrize("dimension", [128, 384])
 def test_no_more_is_missed_at_a_threshold_than_the_width_says(
@@ -166,12 +152,7 @@ def test_no_more_is_missed_at_a_threshold_than_the_width_says(
 ):
     """Where a pair lies exactly at its threshold, deviations are all that keeps it."""
     monkeypatch.setattr(native, "MATCH_WIDTH", width)
-    new, which, rows = at_cosines(dimension, 30_000, dimension)
-    index = kernel.index(dimension)
-    index.add_many(rows, (rows * new[which]).sum(1) * (1 - 1e-5) - 1e-6)
-    found = index.match(new)
-    got = numpy.zeros((len(new), len(rows)), bool)
-    got[found.vectors, found.slots] = True
-    missed = int(numpy.count_nonzero(~got[which, numpy.arange(len(rows))]))
-    expected = share * len(rows)
+    given = at_cosines(dimension, 30_000, dimension)
+    missed = missed_at_threshold(kernel, *given)
+    expected = share * 30_000
     assert missed <= expected + 4 * expected**0.5
