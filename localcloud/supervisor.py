@@ -23,6 +23,8 @@ from typing import Any
 from localcloud.control.store import Store
 
 log = logging.getLogger("supervisor")
+HELD = ("/bin/sh", "-c", 'read -r _ && exec "$@" </dev/null', "held")
+"""Prefix of a command that waits for a line of its input, and ends without one."""
 
 
 @dataclass(eq=False)
@@ -54,15 +56,18 @@ class Supervisor:
         env: Mapping[str, str] | None = None,
         data: dict[str, Any] | None = None,
         on_exit: Callable[[Running], None] | None = None,
-        stdin: int = subprocess.DEVNULL,
     ) -> Running:
-        """Start a program as a session leader of its own, output appended to a log."""
+        """Start a program as a session leader of its own, output appended to a log.
+
+        It begins once it is written down: a program that nobody knows of would
+        outlive a control plane that is killed in between, and be started twice.
+        """
         log_file.parent.mkdir(parents=True, exist_ok=True)
         with log_file.open("ab") as output:
             process = subprocess.Popen(
-                command,
+                [*HELD, *command],
                 env=dict(env) if env is not None else clean_environment(),
-                stdin=stdin,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -70,7 +75,11 @@ class Supervisor:
             )
         # The pidfd says when it ends; Popen would only warn that nobody waited.
         process.returncode = 0
-        return self.register(key, process.pid, data=data, on_exit=on_exit)
+        running = self.register(key, process.pid, data=data, on_exit=on_exit)
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError), process.stdin as begin:
+            begin.write(b"\n")
+        return running
 
     def register(
         self,

@@ -154,13 +154,14 @@ class Status:
         sample.latency_ms = round(took, 2) if answered else None
         sample.ready = answered and sample.served_by == region
         if not sample.ready:
-            sample.service = await self._asked_itself(session, region)
+            sample.service = await self.asked_itself(session, region)
 
-    async def _asked_itself(self, session: aiohttp.ClientSession, region: str) -> Json:
+    async def asked_itself(self, session: aiohttp.ClientSession, region: str) -> Json:
         """What a region's own instance says, which the front door passes over while it
         is not ready; nothing where none answers."""
+        services = {r.path for r in self._store.all(SERVICE) if not speaks_http2(r.body)}
         for path, pool in self._run.pools.items():
-            if region_of(path) != region or not pool.spec or pool.spec.http2:
+            if path not in services or region_of(path) != region:
                 continue
             for instance in list(pool.instances.values())[:1]:
                 url = f"http://127.0.0.1:{instance.port}/health/ready"

@@ -24,6 +24,7 @@ from localcloud.realise.postgres import (
     DataTemplate,
     as_other_user,
     binaries,
+    drop_foreign_lock,
     give,
     log_files,
     scram_verifier,
@@ -205,7 +206,7 @@ class Sql:
 
     def _start(self, name: str) -> None:
         data = self._folder(name) / "data"
-        (data / "postmaster.pid").unlink(missing_ok=True)
+        drop_foreign_lock(data)
         self._supervisor.start(
             f"sql/{name}",
             [*as_other_user(), str(binaries() / "postgres"), "-D", str(data)],

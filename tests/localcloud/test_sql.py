@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -129,3 +131,43 @@ async def test_copies_of_the_template_carry_one_file_of_the_log(
     servers: Servers,
 ) -> None:
     assert len(log_files(await servers.sql.template.made())) == 1
+
+
+async def test_a_killed_server_waits_for_the_end_of_its_last_sessions(
+    servers: Servers,
+) -> None:
+    await servers.instance("primary")
+    session = await asyncpg.connect(
+        host=servers.sql.address("primary"),
+        port=PORT,
+        user=ADMIN,
+        password=servers.keys.password(ADMIN),
+        database="postgres",
+    )
+    backend = int(await session.fetchval("SELECT pg_backend_pid()"))
+    log_file = servers.world.home / "logs" / "sql-primary.log"
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        os.kill(servers.supervisor.running["sql/primary"].pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            while "pre-existing shared memory block" not in log_file.read_text():
+                await asyncio.sleep(0.02)
+        with pytest.raises(OSError):
+            await servers.ask("primary", "SELECT 1")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+        session.terminate()
+    await servers.instance("primary")
+    assert await servers.ask("primary", "SELECT 1") == [(1,)]
+
+
+async def test_a_lock_whose_number_another_program_has_is_no_hindrance(
+    servers: Servers,
+) -> None:
+    await servers.instance("primary")
+    lock = servers.world.home / "sql" / "primary" / "data" / "postmaster.pid"
+    lines = lock.read_text().splitlines()
+    await servers.sql.stop("primary")
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    await servers.instance("primary")
+    assert await servers.ask("primary", "SELECT 1") == [(1,)]
