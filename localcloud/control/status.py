@@ -159,9 +159,9 @@ class Status:
     async def asked_itself(self, session: aiohttp.ClientSession, region: str) -> Json:
         """What a region's own instance says, which the front door passes over while it
         is not ready; nothing where none answers."""
-        services = {r.path for r in self._store.all(SERVICE) if not speaks_http2(r.body)}
-        for path, pool in self._run.pools.items():
-            if path not in services or region_of(path) != region:
+        for row in self._store.all(SERVICE):
+            pool = self._run.pools.get(row.path)
+            if not pool or region_of(row.path) != region or speaks_http2(row.body):
                 continue
             for instance in list(pool.instances.values())[:1]:
                 url = f"http://127.0.0.1:{instance.port}/health/ready"

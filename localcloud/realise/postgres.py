@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import importlib.util
@@ -87,20 +86,6 @@ async def _forget_log(data: Path) -> None:
 def log_files(data: Path) -> list[str]:
     """Names of the files of a server's write-ahead log, the oldest first."""
     return sorted(file.name for file in (data / "pg_wal").glob("[0-9A-F]" * 24))
-
-
-def drop_foreign_lock(data: Path) -> None:
-    """Removes a stopped server's lock where its number is another program's by now.
-
-    Else the lock stays: by it Postgres finds sessions that have outlived a killed
-    server, and waits for their end. Without it both would write to one log.
-    """
-    lock = data / "postmaster.pid"
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        holder = int(lock.read_text().splitlines()[0])
-        words = Path(f"/proc/{holder}/cmdline").read_bytes().split(b"\0")
-        if os.fsencode(data) not in words:
-            lock.unlink()
 
 
 def binaries() -> Path:

@@ -24,7 +24,6 @@ from localcloud.realise.postgres import (
     DataTemplate,
     as_other_user,
     binaries,
-    drop_foreign_lock,
     give,
     log_files,
     scram_verifier,
@@ -206,7 +205,9 @@ class Sql:
 
     def _start(self, name: str) -> None:
         data = self._folder(name) / "data"
-        drop_foreign_lock(data)
+        # Its number may be another program's by now. Sessions that outlive a killed
+        # server are found by the shared memory, whose key comes from the folder.
+        (data / "postmaster.pid").unlink(missing_ok=True)
         self._supervisor.start(
             f"sql/{name}",
             [*as_other_user(), str(binaries() / "postgres"), "-D", str(data)],
