@@ -250,10 +250,9 @@ class GrpcCarrier:
         seconds: float,
     ) -> dict[str, Any]:
         """The answer within so many seconds."""
-        from service.contract import proto
+        from service.contract import proto, proto_json
 
-        request = proto.message_class(proto.message_name(operation.request))()
-        proto.fill(operation.request, request, params)
+        request = proto_json.message_of(operation.request, params)
         answer = proto.message_class(proto.message_name(operation.answer))
         method = self.channel(url).unary_unary(
             f"/{proto.SERVICE}/{operation.rpc}",
@@ -265,7 +264,7 @@ class GrpcCarrier:
             message = await method(request, timeout=seconds, metadata=metadata)
         except self._grpc.aio.AioRpcError as error:
             raise self.refused(error) from None
-        return proto.to_plain(operation.answer, message)
+        return proto_json.to_plain(operation.answer, message)
 
     def refused(self, error: Any) -> Exception:
         """A gRPC status as the contract's error, or that nobody answered."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
@@ -149,20 +150,17 @@ class _Grpc:
     def __init__(self, call: Any, carrier: GrpcCarrier) -> None:
         self._call = call
         self._carrier = carrier
+        self._held: deque[Json] = deque()
+        """What came with a message that was read."""
 
     async def send(self, message: Json) -> None:
         import grpc
 
-        from service.contract import proto
-        from service.contract.messages import TYPES
+        from service.contract import proto_json
 
-        envelope = proto.message_class("ClientMessage")()
-        part = getattr(envelope, message["type"])
-        part.SetInParent()
         given = {k: _bytes(v) if k == "vector" else v for k, v in message.items()}
-        proto.fill(TYPES[message["type"]], part, given)
         try:
-            await self._call.write(envelope)
+            await self._call.write(proto_json.client_message(given))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The reading side says why.
             return
@@ -170,9 +168,10 @@ class _Grpc:
     async def receive(self) -> Json | None:
         import grpc
 
-        from service.contract import proto
-        from service.contract.events import KINDS
+        from service.contract import proto_json
 
+        if self._held:
+            return self._held.popleft()
         try:
             async with asyncio.timeout(SILENCE):
                 message = await self._call.read()
@@ -184,8 +183,8 @@ class _Grpc:
             raise problem from None
         if message is grpc.aio.EOF:
             return None
-        which = message.WhichOneof("message")
-        return {"type": which, **proto.to_plain(KINDS[which], getattr(message, which))}
+        self._held.extend(proto_json.read_events(message))
+        return self._held.popleft()
 
 
 @asynccontextmanager
@@ -198,7 +197,8 @@ async def _grpc(url: str, headers: dict[str, str]) -> AsyncIterator[_Grpc]:
         request_serializer=lambda m: m.SerializeToString(),
         response_deserializer=proto.message_class("ServerMessage").FromString,
     )
-    call = method(metadata=[(k.lower(), v) for k, v in headers.items()])
+    metadata = [(k.lower(), v) for k, v in headers.items()]
+    call = method(metadata=[*metadata, proto.SEVERAL_HEADER])
     try:
         yield _Grpc(call, carrier)
     finally:

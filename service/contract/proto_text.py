@@ -26,6 +26,13 @@ message From {{
   }}
 }}
 """
+_SEVERAL = f"    ServerMessages {proto.SEVERAL} = {proto.SEVERAL_NUMBER};"
+_MESSAGES = f"""// What came together, in order; sent only to calls with the metadata
+// `{": ".join(proto.SEVERAL_HEADER)}`.
+message ServerMessages {{
+  repeated ServerMessage messages = 1;
+}}
+"""
 
 
 def proto_text() -> str:
@@ -33,8 +40,9 @@ def proto_text() -> str:
     parts = [_HEAD, _service()]
     parts += [_message(shape) for shape in proto.shapes()]
     parts += [
-        _envelope("ClientMessage", proto._MESSAGES),
-        _envelope("ServerMessage", proto._EVENTS),
+        _envelope("ClientMessage", proto.CLIENT_MESSAGES),
+        _envelope("ServerMessage", proto.SERVER_MESSAGES, _SEVERAL),
+        _MESSAGES,
     ]
     return "\n".join(parts)
 
@@ -70,7 +78,7 @@ def _type(kind: proto.Kind) -> str:
         return "map<string, string>"
     fixed = {"json": "string", "vector": "Vector", "origin": "From"}
     if kind.what == "scalar":
-        named = proto._SCALARS[kind.of][1]
+        named = proto.SCALARS[kind.of][1]
     else:
         named = fixed.get(kind.what) or proto.message_name(kind.of)
     if kind.repeated:
@@ -79,8 +87,8 @@ def _type(kind: proto.Kind) -> str:
     return f"optional {named}" if presence else named
 
 
-def _envelope(name: str, parts: dict[str, type[Any]]) -> str:
+def _envelope(name: str, parts: dict[str, type[Any]], more: str = "") -> str:
     lines = [f"message {name} {{", "  oneof message {"]
     for number, (part, shape) in enumerate(parts.items(), 1):
         lines.append(f"    {proto.message_name(shape)} {part} = {number};")
-    return "\n".join([*lines, "  }", "}", ""])
+    return "\n".join([*lines, *([more] if more else []), "  }", "}", ""])

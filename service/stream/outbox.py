@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 from service.tracing import PRODUCER, Spans
 
 CREDIT_BYTES = 256 * 1024
 """Queued bytes from which on a connection's streams stop advancing."""
+TOGETHER_BYTES = 64 * 1024
+"""Bytes of messages that a transport sends at once."""
 Encode = Callable[[dict[str, Any]], bytes]
 
 
@@ -109,14 +111,16 @@ class Outbox:
         if self._task is not None:
             self._task.cancel()
 
-    async def outgoing(self) -> AsyncIterator[bytes]:
-        """What was queued, in order, until the end."""
+    async def outgoing(self) -> AsyncIterator[list[bytes]]:
+        """What was queued, in order, until the end: what came together at once, but
+        not more than TOGETHER_BYTES where it is several messages."""
         wake = self._wake = asyncio.Event()
         while True:
             messages, self._messages = self._messages, []
-            for data in messages:
-                yield data
-                self._sent(data)
+            for several in _parted(messages):
+                yield several
+                for data in several:
+                    self._sent(data)
             if self._messages:
                 continue
             if self.closing:
@@ -133,3 +137,17 @@ class Outbox:
     def _notified(self, event_id: str, since: int) -> None:
         now = time.time_ns()
         self._spans.change("notify", (event_id,), since, now, {}, PRODUCER)
+
+
+def _parted(messages: list[bytes]) -> Iterator[list[bytes]]:
+    """Messages in lists of at most TOGETHER_BYTES, or of one."""
+    several: list[bytes] = []
+    held = 0
+    for data in messages:
+        if several and held + len(data) > TOGETHER_BYTES:
+            yield several
+            several, held = [], 0
+        several.append(data)
+        held += len(data)
+    if several:
+        yield several

@@ -14,14 +14,13 @@ from service.api.dispatch import Api
 from service.contract import OPERATIONS, Operation, ServiceError
 from service.contract.errors import GRPC
 from service.contract.messages import Watch
-from service.contract.proto import (
-    SERVICE,
-    fill,
-    message_class,
-    message_name,
+from service.contract.proto import SERVICE, SEVERAL_HEADER, message_class, message_name
+from service.contract.proto_json import (
+    message_of,
     read_client_message,
     to_plain,
     write_event,
+    write_several,
 )
 from service.stream.admin import Recent
 from service.stream.connections import Connections
@@ -51,7 +50,6 @@ class Rpc:
 
     def _unary(self, operation: Operation) -> grpc.RpcMethodHandler:
         request = message_class(message_name(operation.request))
-        answer = message_class(message_name(operation.answer))
 
         async def serve(data: bytes, call: Any) -> bytes:
             code, request_id = "ok", _request_id(call)
@@ -59,7 +57,7 @@ class Rpc:
                 context = await self._context(call, request_id)
                 given = to_plain(operation.request, _parsed(request, data))
                 made = await self._api.call(operation, given, context)
-                told: bytes = fill(operation.answer, answer(), made).SerializeToString()
+                told: bytes = message_of(operation.answer, made).SerializeToString()
                 return told
             except ServiceError as error:
                 code = error.code
@@ -151,9 +149,13 @@ async def _read(session: Session, requests: AsyncIterator[bytes]) -> None:
 
 
 async def _write(session: Session, call: Any) -> None:
+    together = SEVERAL_HEADER in (call.invocation_metadata() or ())
     with contextlib.suppress(grpc.aio.AbortError, asyncio.InvalidStateError):
-        async for data in session.outgoing():
-            await call.write(data)
+        async for messages in session.outgoing():
+            # A write of grpc costs more than all else that is done for a match.
+            several = together and len(messages) > 1
+            for data in [write_several(messages)] if several else messages:
+                await call.write(data)
 
 
 def _headers(call: Any) -> list[tuple[bytes, bytes]]:

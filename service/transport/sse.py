@@ -180,8 +180,8 @@ async def _begin(session: Session, watches: list[dict[str, Any]]) -> None:
 
 async def _write(session: Session, send: Send) -> None:
     with contextlib.suppress(OSError):
-        async for data in session.outgoing():
-            await send(_body(data))
+        async for messages in session.outgoing():
+            await send(_body(b"".join(messages)))
 
 
 async def _gone(receive: Receive) -> None:

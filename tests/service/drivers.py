@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
+from collections import deque
 from urllib.parse import quote
 
 import aiohttp
@@ -11,13 +12,11 @@ import grpc
 import orjson
 
 from service.contract import OPERATIONS
-from service.contract.events import KINDS
-from service.contract.messages import TYPES
-from service.contract.proto import (
-    SERVICE,
-    fill,
-    message_class,
-    message_name,
+from service.contract.proto import SERVICE, SEVERAL_HEADER, message_class, message_name
+from service.contract.proto_json import (
+    client_message,
+    message_of,
+    read_events,
     to_plain,
 )
 
@@ -133,6 +132,7 @@ class Grpc:
         self.channel = grpc.aio.insecure_channel(target, options=options)
         self.metadata = [(k.lower(), v) for k, v in (headers or {}).items()]
         self.stream = None
+        self.held = deque()
 
     async def close(self):
         if self.stream is not None:
@@ -141,8 +141,7 @@ class Grpc:
 
     async def call(self, operation, **params):
         found = OPERATIONS[operation]
-        request = message_class(message_name(found.request))()
-        fill(found.request, request, params)
+        request = message_of(found.request, params)
         answer = message_class(message_name(found.answer))
         method = self.channel.unary_unary(
             f"/{SERVICE}/{found.rpc}",
@@ -164,20 +163,16 @@ class Grpc:
                 request_serializer=lambda m: m.SerializeToString(),
                 response_deserializer=message_class("ServerMessage").FromString,
             )
-            self.stream = method(metadata=self.metadata)
-        envelope = message_class("ClientMessage")()
-        part = getattr(envelope, message["type"])
-        part.SetInParent()
-        fill(TYPES[message["type"]], part, message)
-        await self.stream.write(envelope)
+            self.stream = method(metadata=[*self.metadata, SEVERAL_HEADER])
+        await self.stream.write(client_message(message))
 
     async def receive(self, seconds=20):
-        message = await asyncio.wait_for(self.stream.read(), seconds)
-        if message is grpc.aio.EOF:
-            return None
-        which = message.WhichOneof("message")
-        plain = to_plain(KINDS[which], getattr(message, which))
-        return {"type": which, **plain}
+        if not self.held:
+            message = await asyncio.wait_for(self.stream.read(), seconds)
+            if message is grpc.aio.EOF:
+                return None
+            self.held.extend(read_events(message))
+        return self.held.popleft()
 
 
 class Events:

@@ -26,7 +26,8 @@ import grpc
 import orjson
 
 from service.contract import OPERATIONS
-from service.contract.proto import SERVICE, fill, message_class, message_name
+from service.contract.proto import SERVICE, message_class, message_name
+from service.contract.proto_json import message_of
 from tests.service.fuzz_inputs import COLLECTION, DIMENSION, Inputs
 
 WORKERS = 24
@@ -235,7 +236,7 @@ class Fuzzer:
         request = self.inputs.request(operation.request)
         for name, value in request.items():
             with contextlib.suppress(Exception):
-                fill(operation.request, message, {name: value})
+                message.MergeFrom(message_of(operation.request, {name: value}))
         await self.unary(operation.rpc, message.SerializeToString())
 
     async def raw_grpc(self):

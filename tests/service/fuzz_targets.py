@@ -26,13 +26,8 @@ from service.contract import (
 )
 from service.contract.filters import plain
 from service.contract.messages import TYPES
-from service.contract.proto import (
-    fill,
-    message_class,
-    message_name,
-    read_client_message,
-    to_plain,
-)
+from service.contract.proto import message_class, message_name
+from service.contract.proto_json import message_of, read_client_message, to_plain
 from service.contract.requests import DeleteItem, PatchItem, UpsertItem
 from service.contract.signing import (
     PREFIX,
@@ -177,7 +172,7 @@ def protobuf(data: bytes) -> None:
         kind = message_class(message_name(shape))
         given = to_plain(shape, kind.FromString(data[1:]))
         parse(shape, given)
-        again = kind.FromString(fill(shape, kind(), given).SerializeToString())
+        again = kind.FromString(message_of(shape, given).SerializeToString())
         assert repr(to_plain(shape, again)) == repr(given)
 
 

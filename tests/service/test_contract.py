@@ -22,7 +22,14 @@ from service.contract import (
 from service.contract.errors import GRPC
 from service.contract.messages import Ack, Attach, Watch
 from service.contract.openapi import openapi
-from service.contract.proto import fill, message_class, to_plain
+from service.contract.proto import message_class
+from service.contract.proto_json import (
+    message_of,
+    read_events,
+    to_plain,
+    write_event,
+    write_several,
+)
 from service.contract.publish import FOLDER, published
 from service.contract.requests import CreateCollection, Search, UpsertItem
 from service.contract.schema import json_schema
@@ -203,6 +210,25 @@ def test_protobuf_carries_every_request_and_back():
     ]
     for shape, plain in samples:
         kind = message_class(shape.__name__)
-        data = fill(shape, kind(), plain).SerializeToString()
+        data = message_of(shape, plain).SerializeToString()
         again = to_plain(shape, kind.FromString(data))
         assert {k: again[k] for k in plain} == plain
+
+
+def test_messages_of_the_service_hold_others():
+    """Byte by byte what protobuf itself makes of it, and read in order."""
+    gap = {"stream": "s", "origin": "a", "after": [0, 1], "before": [1, 9]}
+    gone = {"type": "goaway", "reason": "drain", "seconds": 8.0}
+    events = [
+        {"type": "heartbeat", "tokens": {"s": "t", "u": ""}, "at": 1.5},
+        {"type": "gap", **gap},
+        gone,
+        {"type": "dropped", "stream": "", "reason": "x"},
+    ]
+    parts = [write_event(event) for event in events]
+    envelope = message_class("ServerMessage").FromString(write_several(parts))
+    assert [m.SerializeToString() for m in envelope.several.messages] == parts
+    assert envelope.SerializeToString() == write_several(parts)
+    assert read_events(envelope) == events
+    alone = message_class("ServerMessage").FromString(write_event(gone))
+    assert read_events(alone) == [gone]

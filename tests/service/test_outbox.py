@@ -8,7 +8,7 @@ from prometheus_client import Counter
 from websockets.frames import Frame, Opcode
 
 from service.stream import timing
-from service.stream.outbox import CREDIT_BYTES, Outbox
+from service.stream.outbox import CREDIT_BYTES, TOGETHER_BYTES, Outbox
 from service.stream.timing import AGES, GRACE, HEARTBEAT, Timing
 from service.tracing import Spans
 from service.transport.frames import Events, Flag, text_frame
@@ -148,8 +148,8 @@ async def test_outgoing_yields_in_order_and_ends():
     seen = []
 
     async def read():
-        async for data in outbox.outgoing():
-            seen.append(orjson.loads(data)["n"])
+        async for messages in outbox.outgoing():
+            seen.extend(orjson.loads(data)["n"] for data in messages)
             await asyncio.sleep(0)
 
     task = asyncio.create_task(read())
@@ -163,6 +163,17 @@ async def test_outgoing_yields_in_order_and_ends():
     outbox.end()
     await asyncio.wait_for(task, 5)
     assert seen == [0, 1, 2]
+
+
+async def test_outgoing_yields_together_what_waits_and_never_too_much():
+    outbox = Outbox(orjson.dumps, Told())
+    third = "x" * (TOGETHER_BYTES // 3)
+    for n, text in enumerate(("", third, third, third, 4 * third, "", "")):
+        outbox.queue({"n": n, "text": text})
+    outbox.end()
+    told = [[orjson.loads(d)["n"] for d in m] async for m in outbox.outgoing()]
+    assert told == [[0, 1, 2], [3], [4], [5, 6]]
+    assert outbox.has_credit
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535, 65_536, 100_000])

@@ -1,5 +1,6 @@
 """Streams, events and pushes: the same on every transport that carries them."""
 
+import asyncio
 import base64
 import json
 
@@ -200,7 +201,8 @@ async def test_a_message_to_a_session_reaches_it_from_any_instance(asia, http):
 
 async def test_one_stream_alone_over_grpc(asia, http):
     from service.contract.messages import Watch
-    from service.contract.proto import SERVICE, fill, message_class
+    from service.contract.proto import SERVICE, message_class
+    from service.contract.proto_json import message_of
 
     name, _ = await filled(http)
     made = Grpc(asia)
@@ -210,12 +212,44 @@ async def test_one_stream_alone_over_grpc(asia, http):
         response_deserializer=message_class("ServerMessage").FromString,
     )
     wanted = watching(name, **{"from": {"seconds": 60.0}})
-    call = follow(fill(Watch, message_class("Watch")(), wanted))
+    call = follow(message_of(Watch, wanted))
     assert (await call.read()).WhichOneof("message") == "watching"
     assert (await call.read()).match.item.id == "a"
     call.cancel()
-    bad = follow(fill(Watch, message_class("Watch")(), wanted | {"threshold": None}))
+    bad = follow(message_of(Watch, wanted | {"threshold": None}))
     assert (await bad.read()).error.error.code == "bad_request"
+    await made.close()
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_matches_that_come_together_travel_together_where_a_call_reads_it(
+    asia, http, together
+):
+    from service.contract.proto import SERVICE, SEVERAL_HEADER, message_class
+    from service.contract.proto_json import client_message, read_events
+
+    name, _ = await filled(http)
+    made = Grpc(asia)
+    watch = made.channel.stream_stream(
+        f"/{SERVICE}/Watch",
+        request_serializer=lambda m: m.SerializeToString(),
+        response_deserializer=message_class("ServerMessage").FromString,
+    )
+    call = watch(metadata=[SEVERAL_HEADER] if together else [])
+    await call.write(client_message(watching(name, threshold=-1)))
+    assert [e["type"] for e in read_events(await call.read())] == ["watching"]
+    ids = [f"i{n}" for n in range(50)]
+    vectors = [{"id": i, "vector": [1, 0, 0]} for i in ids]
+    await http.call("upsert", collection=name, items=vectors)
+    heard, messages = [], 0
+    async with asyncio.timeout(20):
+        while len(heard) < len(ids):
+            found = read_events(await call.read())
+            messages += 1
+            heard += [e["item"]["id"] for e in found if e["type"] == "match"]
+    assert heard == ids
+    assert messages < 25 if together else messages >= 50
+    call.cancel()
     await made.close()
 
 
