@@ -4,14 +4,16 @@
     python -m benchmarks.connections --alone
 
 One stream on each of the connections of one instance, all matched by every write:
-CPU of the instance for each notification, over WebSocket (deflate off) and over gRPC
-(fewer connections: each is a channel of its own in one client). Each is a frame of its
-own with a token of its own; its size is printed. Then memory, proportional set size
-before and after: of connections without a stream, and of streams of d 384 on one.
+CPU of the instance for each notification, over WebSocket (deflate off), a frame each
+with a token of its own, and over gRPC (fewer connections: each is a channel of its own
+in one client) by writes of 20 items: a message holds the matches that come together,
+each with its token. Sizes are printed. Then memory, proportional set size before and
+after: of connections without a stream, and of streams of d 384 on one.
 Beside it a raw ASGI application on the same server that sends as many frames of the
 same size to as many connections: what no service on it can go below. With --alone
-that pair only, in a region by itself that keeps production's share of traces, as
-`benchmarks.writes` has it; a local world traces every write.
+no memory, and gRPC also with a message for each match, and with one match at a time, in
+a region by itself that keeps production's share of traces, as `benchmarks.writes` has
+it; a local world traces every write.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
+import grpc
 import numpy as np
 import orjson
 
@@ -30,12 +33,15 @@ from benchmarks.clone import Clone, Json, arguments, running_world
 from benchmarks.measure import noise, report, summary
 from benchmarks.wire import cpu_of, instance_of, proportional, raw_server
 from benchmarks.writes import single_region
-from service.client import Client, Query
+from service.client import Client
+from service.contract import proto, proto_json
 
 REGION = "us-central1"
 SMALL, LARGE = 16, 384
 COLLECTION = "connections-benchmark"
 GOAL_RATE, GOAL_CONNECTION, GOAL_STREAM = 50_000, 24, 1
+AT_ONCE = 20
+"""Items in a write over gRPC, so matches in a message."""
 SETTLE_SECONDS = 3.0
 PATIENCE = 120.0
 Sockets = list[aiohttp.ClientWebSocketResponse]
@@ -133,13 +139,16 @@ async def hear(socket: aiohttp.ClientWebSocketResponse, kind: str, count: int) -
     return size
 
 
-async def write(client: Client, count: int) -> None:
-    """Single writes, each when the last was acknowledged."""
+async def write(client: Client, count: int, at_once: int = 1) -> None:
+    """Writes of so many items, each when the last was acknowledged."""
     rng = np.random.default_rng(7)
     for number in range(count):
-        vector = rng.standard_normal(SMALL).tolist()
-        item = {"id": f"i{number}", "vector": vector}
-        await client.put(f"{COLLECTION}-{SMALL}", [item])
+        vectors = rng.standard_normal((at_once, SMALL)).tolist()
+        items = [
+            {"id": f"i{number}-{each}", "vector": vector}
+            for each, vector in enumerate(vectors)
+        ]
+        await client.put(f"{COLLECTION}-{SMALL}", items)
 
 
 async def by_websocket(
@@ -159,45 +168,64 @@ async def by_websocket(
         )
 
 
-async def by_grpc(clone: Clone, url: str, connections: int, writes: int) -> Json:
-    """CPU of a notification over gRPC; each client has a channel of its own."""
+async def grpc_instance(clone: Clone, url: str) -> tuple[int, int]:
+    """(pid, port) of the region's instance that speaks gRPC."""
     async with Client(url, over="grpc") as waking:
-        await waking.collections()  # the first call starts the instance
+        await waking.collections()  # the first call starts it
     await asyncio.sleep(SETTLE_SECONDS)
-    pid, port = instance_of(clone, REGION, "meridian-grpc")
-    address = f"http://127.0.0.1:{port}"
-    query = Query(
-        stream="s",
-        collection=f"{COLLECTION}-{SMALL}",
-        vector=[1.0] + [0.0] * (SMALL - 1),
-        threshold=-1.0,
-    )
+    return instance_of(clone, REGION, "meridian-grpc")
+
+
+async def by_grpc(
+    instance: tuple[int, int],
+    url: str,
+    connections: int,
+    writes: int,
+    *,
+    at_once: int = 1,
+    together: bool = True,
+) -> Json:
+    """CPU of a notification over gRPC, of an instance's (pid, port): a channel for
+    each connection, `at_once` items in each write, messages that hold several where
+    `together`."""
+    pid, port = instance
     async with contextlib.AsyncExitStack() as stack:
-        writer = await stack.enter_async_context(Client(url))
-        clients = [
-            await stack.enter_async_context(Client(address, over="grpc"))
-            for _ in range(connections)
+        client = await stack.enter_async_context(Client(url))
+        calls = [
+            await _watched(stack, port, together=together) for _ in range(connections)
         ]
-        watchings = [client.watch([query]) for client in clients]
-        told = [asyncio.Event() for _ in watchings]
-        tasks = [
-            asyncio.create_task(_count(watching, writes, event))
-            for watching, event in zip(watchings, told, strict=True)
-        ]
-        await asyncio.gather(*(watching.ready() for watching in watchings))
-        heard = (asyncio.wait_for(event.wait(), PATIENCE) for event in told)
-        found = await _spent(pid, connections * writes, write(writer, writes), *heard)
-        for task in tasks:
-            task.cancel()
-        del found["frame_bytes"]  # not seen from here
-        return found
+        heard = (_matches(call, writes * at_once) for call in calls)
+        made = write(client, writes, at_once)
+        return await _spent(pid, connections * writes * at_once, made, *heard)
 
 
-async def _count(watching: Any, count: int, done: asyncio.Event) -> None:
-    async for _ in watching:
-        count -= 1
-        if not count:
-            done.set()
+async def _watched(
+    stack: contextlib.AsyncExitStack, port: int, *, together: bool
+) -> Any:
+    """A call that watches, on a channel of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options)
+    await stack.enter_async_context(channel)
+    method = channel.stream_stream(
+        f"/{proto.SERVICE}/Watch",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=proto.message_class("ServerMessage").FromString,
+    )
+    call = method(metadata=[proto.SEVERAL_HEADER] if together else [])
+    await call.write(proto_json.client_message(watch("s", SMALL, -1.0)))
+    assert (await call.read()).WhichOneof("message") == "watching"
+    return call
+
+
+async def _matches(call: Any, count: int) -> int:
+    """Bytes of the last message once so many matches were read."""
+    async with asyncio.timeout(PATIENCE):
+        while count > 0:
+            message = await call.read()
+            several = message.WhichOneof("message") == proto.SEVERAL
+            held = message.several.messages if several else [message]
+            count -= sum(one.WhichOneof("message") == "match" for one in held)
+    return int(message.ByteSize())
 
 
 async def _spent(pid: int, notifications: int, *work: Any) -> Json:
@@ -262,7 +290,13 @@ async def run(clone: Clone, connections: int, writes: int) -> Json:
         "websocket": await by_websocket(
             instance_of(clone, REGION), url, connections, writes
         ),
-        "grpc": await by_grpc(clone, url, max(1, connections // 10), writes),
+        "grpc": await by_grpc(
+            await grpc_instance(clone, url),
+            url,
+            max(1, connections // 10),
+            max(1, writes // AT_ONCE),
+            at_once=AT_ONCE,
+        ),
     }
     size = answer["websocket"]["frame_bytes"]
     answer["raw"] = await by_raw(connections, writes, size)
@@ -273,20 +307,36 @@ async def run(clone: Clone, connections: int, writes: int) -> Json:
 
 
 async def alone(connections: int, writes: int, rounds: int = 3) -> Json:
-    """Ours and the raw application in turns, in a region by itself."""
+    """Ours, the raw application and gRPC in turns, in a region by itself."""
     with single_region() as region:
         await region.world.ready()
         part = region.second_instance()
         instance = part["pid"], part["port"]
         async with Client(region.url) as client:
             await client.create(f"{COLLECTION}-{SMALL}", dimension=SMALL)
+        rpc = region.grpc["pid"], region.grpc["port"]
+        calls, fewer = max(1, connections // 10), max(1, writes // AT_ONCE)
+        ways: dict[str, Json] = {
+            "grpc": {"writes": fewer, "at_once": AT_ONCE},
+            "grpc_apart": {"writes": fewer, "at_once": AT_ONCE, "together": False},
+            "grpc_one": {"writes": writes},
+        }
+        found_by: dict[str, list[Json]] = {way: [] for way in ways}
         ours, raw = [], []
         for _ in range(rounds):
+            for way, options in ways.items():
+                made = await by_grpc(rpc, region.url, calls, **options)
+                found_by[way].append(made)
             found = await by_websocket(instance, region.url, connections, writes)
             ours.append(found["cpu_us"])
             size = found["frame_bytes"]
             raw.append((await by_raw(connections, writes, size))["cpu_us"])
     return {
+        **{
+            f"{way}_us": summary([one["cpu_us"] for one in found], 2)
+            for way, found in found_by.items()
+        },
+        "grpc_frame_bytes": found_by["grpc"][-1]["frame_bytes"],
         "websocket_us": summary(ours, 2),
         "raw_us": summary(raw, 2),
         "a_second_and_core": round(1e6 / statistics.median(ours)),
@@ -309,7 +359,12 @@ def main() -> None:
             f"{GOAL_RATE:,}), {found['websocket_us']} us each; raw {found['raw_us']} "
             f"us; ratio {found['ratio']}"
         )
-        report("connections", found, [line], before)
+        over = (
+            f"gRPC, {AT_ONCE} matches at once: {found['grpc_us']} us each, in messages "
+            f"of {found['grpc_frame_bytes']} B; in one message each "
+            f"{found['grpc_apart_us']}; a match at a time {found['grpc_one_us']}"
+        )
+        report("connections", found, [line, over], before)
         return
     with running_world(given.world, live=True) as clone:
         answer = asyncio.run(run(clone, given.connections, given.writes))
