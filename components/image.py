@@ -23,7 +23,8 @@ class ServiceImageArgs:
     digest: str
     """Digest to run: a tag would never be rolled out again."""
     build_context: str | None = None
-    """Folder with the Containerfile; given only when `up` shall build the image."""
+    """Folder that `service/Containerfile` is built from; given only when `up` shall
+    build the image."""
     durability: Durability | None = None
     """Default GUARDED."""
 
@@ -81,7 +82,10 @@ class ServiceImage(Component):
         image = pulumi_docker.Image(
             f"{self.stem}-image",
             image_name=repository.registry_uri.apply(lambda uri: f"{uri}/{args.image}"),
-            build={"context": context, "dockerfile": f"{context}/Containerfile"},
+            build={
+                "context": context,
+                "dockerfile": f"{context}/service/Containerfile",
+            },
             build_on_preview=False,
             # Default providers are off, so this one is named as well.
             opts=self.child(provider=docker),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from ops.commands.options import AsJson, Env, show
+from ops.commands.options import AsJson, Env, console, show
 
 group = typer.Typer()
 
@@ -24,12 +26,28 @@ def secret_put(name: str, env: Env = "local") -> None:
 
 
 @image_app.command("build")
-def image_build(as_json: AsJson = False) -> None:
-    """Build the image (buildah) or take the digest of the service's tree."""
+def image_build(
+    base: Annotated[
+        str | None,
+        typer.Option(help="Image of Debian 12 to build on, instead of the pinned one."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build the image (buildah) or take the digest of the service's tree.
+
+    The digest is what a registry will have: put it under `image.digest`. The image
+    lies in .meridian/image (OCI layout), what it holds in .meridian/image.cdx.json
+    (CycloneDX), for a scanner of known flaws.
+    """
     from ops import image
 
-    answer = image.build()
+    answer = image.build(console(to_stderr=True), base)
     if as_json:
         show(answer)
-    else:
-        print(f"{answer['digest']}\n{answer['note']}")
+        return
+    print(answer["digest"])
+    if answer["built"]:
+        pushed, unpacked = (answer[k] / 1e6 for k in ("pushed_bytes", "unpacked_bytes"))
+        print(f"{answer['layout']}: {pushed:.0f} MB to push, {unpacked:.0f} unpacked")
+        print(f"what it holds (CycloneDX): {answer['contents']}")
+    print(answer["note"])

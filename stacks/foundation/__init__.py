@@ -31,7 +31,7 @@ def foundation(world: World, wiring: Wiring) -> Foundation:
                 location=image.location,
                 image=image.name,
                 digest=image.digest or UNBUILT,
-                build_context=str(ROOT / "service") if image.build else None,
+                build_context=str(ROOT) if image.build else None,
                 durability=catalogue.durability,
             ),
         ),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import recording
 from recording import Declare, Registration
@@ -147,4 +148,11 @@ def test_docker_builds_only_where_the_catalogue_asks(
     world = declare(dataclasses.replace(small, image=asked))
     (image,) = [r for r in world if r.token == "docker:index/image:Image"]
     assert image.inputs["buildOnPreview"] is False
+    build = image.inputs["build"]
+    recipe = Path(build["dockerfile"])
+    copied = re.findall(r"^COPY (\S+) ", recipe.read_text(), re.MULTILINE)
+    assert copied.count("service") == 1
+    assert all(
+        (Path(build["context"]) / path).exists() for path in copied if path[0] != "-"
+    )
     assert "docker" in image.provider
