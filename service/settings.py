@@ -33,6 +33,8 @@ class Settings:
     """host:port of this region's own server."""
     database_name: str
     database_user: str
+    database_pooled: bool
+    """Whether a pooler that lends sessions for a transaction stands before both."""
     redis_host: str
     redis_port: int
     redis_instance: str
@@ -119,6 +121,7 @@ class Settings:
             database_local=need("DATABASE_LOCAL"),
             database_name=need("DATABASE_NAME"),
             database_user=need("DATABASE_USER"),
+            database_pooled=environ.get("DATABASE_POOLED") == "1",
             redis_host=need("REDIS_HOST"),
             redis_port=int(need("REDIS_PORT")),
             redis_instance=environ.get("REDIS_INSTANCE", ""),

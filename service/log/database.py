@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 
+from service.log.pooled import Borrowed
 from service.settings import Settings
 
 TokenSource = Callable[[], Awaitable[str | None]]
@@ -30,18 +31,20 @@ REFUSED = (asyncpg.ReadOnlySQLTransactionError, asyncpg.InsufficientResourcesErr
 
 def _arguments(settings: Settings, address: str, token: TokenSource) -> dict[str, Any]:
     host, _, port = address.rpartition(":")
+    session = {"application_name": f"meridian-{settings.role}-{settings.region}"}
     arguments: dict[str, Any] = {
         "host": host,
         "port": int(port),
         "database": settings.database_name,
         "user": settings.database_user,
         "timeout": 3,
-        "server_settings": {
-            "application_name": f"meridian-{settings.role}-{settings.region}",
-            # Generic plans: the functions' plans do not depend on the values.
-            "jit": "off",
-        },
+        "server_settings": session,
     }
+    if settings.database_pooled:
+        arguments |= {"connection_class": Borrowed, "statement_cache_size": 0}
+    else:
+        # Generic plans: the functions' plans do not depend on the values.
+        session["jit"] = "off"
     if settings.metadata_host:
         # Called at every connect: an access token lives an hour at most.
         arguments["password"] = token

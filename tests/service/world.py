@@ -10,7 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+from tests.service.pooler import Pooler
 from tests.service.servers import ROOT, Postgres, Redis, postgres_bin, run_as_postgres
+
+POOLED = os.environ.get("MERIDIAN_TEST_POOLED") == "1"
+"""Has the whole suite run with poolers."""
 
 
 class Template:
@@ -65,6 +69,7 @@ class Region:
         self.folder.mkdir()
         self.redis = Redis(self.folder / "redis")
         self.postgres: Postgres
+        self.pooler: Pooler | None = None
         self.instance: dict = {}
         self.worker: dict = {}
         self.grpc: dict = {}
@@ -107,7 +112,18 @@ class Region:
             "MERIDIAN_GOOGLE_API": f"http://127.0.0.1:{self.world.broker_port}",
             "HOST": "127.0.0.1",
             "PATH": os.environ["PATH"],
+            **self._pooled(role, primary),
             **self.world.environment,
+        }
+
+    def _pooled(self, role: str, primary: "Region") -> dict[str, str]:
+        """Instances go through the poolers, workers round them."""
+        if role != "stream" or self.pooler is None or primary.pooler is None:
+            return {}
+        return {
+            "DATABASE_POOLED": "1",
+            "DATABASE_PRIMARY": primary.pooler.address,
+            "DATABASE_LOCAL": self.pooler.address,
         }
 
     def start_instance(self) -> None:
@@ -162,9 +178,13 @@ class World:
         cluster: Path,
         regions: dict[str, str],
         limits: dict[str, int],
+        *,
+        pooled: bool = POOLED,
         **environment: str,
     ) -> None:
         self.environment = environment
+        self.pooled = pooled
+        """Whether instances reach their servers through poolers, as in production."""
         self.folder, self.template, self.cluster = folder, template, cluster
         self.limits = limits
         self.hubs = sorted(set(regions.values()))
@@ -214,6 +234,9 @@ class World:
             run_as_postgres([*command, "-c", "fast"])
         region.postgres = Postgres(data, region.folder / "postgres.log")
         region.postgres.start()
+        if self.pooled:
+            region.pooler = Pooler(region.folder / "pooler", region.postgres.port)
+            region.pooler.start()
 
     async def promote(self, standby: Region) -> None:
         """Makes a region's replica its hub's primary, as an operator would."""
@@ -244,6 +267,8 @@ class World:
                 with contextlib.suppress(ProcessLookupError, KeyError):
                     os.kill(part["pid"], signal.SIGKILL)
         for region in reversed(self.regions.values()):
+            if region.pooler is not None:
+                region.pooler.stop()
             region.postgres.stop()
             region.redis.process.kill()
         self.broker.kill()
