@@ -219,7 +219,9 @@ class RegionalCell(Component):
         self, args: RegionalCellArgs, values: dict[str, pulumi.Input[str]]
     ) -> dict[str, pulumi.Input[str]]:
         user = pulumi.Output.from_input(args.stream_email).apply(database_user)
-        return {**values, "DATABASE_USER": user}
+        pooled = args.database.pooled_connections is not None
+        behind = {"DATABASE_POOLED": "1"} if pooled else {}
+        return {**values, **behind, "DATABASE_USER": user}
 
     def _service(
         self,

@@ -161,7 +161,8 @@ class Watching:
         """Sends a message about a stream; raises ClientError when it cannot go now."""
         if message["stream"] not in self._queries:
             raise ValueError(f"there is no stream {message['stream']!r}")
-        if self._channel is None:
+        # Before it is confirmed nobody there knows the stream, and says so.
+        if self._channel is None or message["stream"] not in self._confirmed:
             raise ClientError(
                 503,
                 {"code": "unavailable", "message": "There is no connection just now."},
@@ -244,7 +245,8 @@ class Watching:
         known = self._acks.known(message.get("stream") or "")
         if message["error"]["code"] == "home_away" and known is not None:
             # What it looks for and where it stands is known here: it goes on by that.
-            await self._tell(known.attach(unfenced=True))
+            assert self._channel is not None, "it is what was read from"
+            await self._channel.send(known.attach(unfenced=True))
             return True
         self._refused(message)
         return message.get("stream") in self._confirmed

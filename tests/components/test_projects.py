@@ -122,12 +122,14 @@ def test_a_pooler_stands_before_every_server(declare: recording.Declare) -> None
         (pool,) = server.inputs["settings"]["connectionPoolConfigs"]
         # 800 for two users of one pooler.
         assert pool["flags"] == [{"name": "max_pool_size", "value": "400"}]
-    service = next(r for r in world if r.token.endswith("v2/service:Service"))
-    (container,) = service.inputs["template"]["containers"]
-    values = {env["name"]: env.get("value") for env in container["envs"]}
-    assert values["DATABASE_PRIMARY"].endswith(":6432")
+    for service in (r for r in world if r.token.endswith("v2/service:Service")):
+        (container,) = service.inputs["template"]["containers"]
+        values = {env["name"]: env.get("value") for env in container["envs"]}
+        assert values["DATABASE_PRIMARY"].endswith(":6432")
+        assert values["DATABASE_POOLED"] == "1"
     for workers in (r for r in world if r.token.endswith(":WorkerPool")):
         (container,) = workers.inputs["template"]["containers"]
         values = {env["name"]: env.get("value") for env in container["envs"]}
         for name in ("DATABASE_PRIMARY", "DATABASE_LOCAL"):
             assert values[name].endswith(":5432"), "they listen and lock"
+        assert "DATABASE_POOLED" not in values
