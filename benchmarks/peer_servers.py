@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import orjson
@@ -33,6 +33,10 @@ COLLECTION, REGION = "peers-benchmark", "asia"
 FILL_SECONDS = 400
 """Of ours and of Chroma, on machines that are busy."""
 START_SECONDS = 60
+KNOB_SECONDS = 1.5
+"""Until an instance has read its knobs: it does once a second."""
+EFS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1000)
+"""Candidates that a search keeps, up to the most that pgvector allows."""
 INDEX = "CREATE INDEX ON items USING hnsw (vector vector_cosine_ops)"
 SEARCH = f"SELECT id, vector <=> $1 FROM items ORDER BY vector <=> $1 LIMIT {HITS}"
 MEMORY = (
@@ -47,11 +51,17 @@ class Side(Protocol):
 
     name: str
     version: str
+    settings: ClassVar[tuple[float, ...]]
+    """What `use` takes, the least that it finds first; ends with what is usual or
+    with the most that is allowed."""
     pid: int
     """Of the process whose descendants, and itself, are the server."""
 
     def fill(self, rows: Floats) -> None:
         """Stores rows of shape (count, 384) and builds the index."""
+
+    def use(self, setting: float) -> None:
+        """Searches look at so much from now on: they find more for more."""
 
     def connect(self) -> None:
         """A fresh connection: servers close those that were idle for a while."""
@@ -69,14 +79,6 @@ class Side(Protocol):
         """Ends every process."""
 
 
-@runtime_checkable
-class Tunable(Protocol):
-    """A server that finds more for more."""
-
-    def use(self, ef: int) -> None:
-        """Searches keep so many candidates from now on."""
-
-
 def packed(row: Floats) -> str:
     """Base64 of the f32 of a vector."""
     return base64.b64encode(row.tobytes()).decode()
@@ -86,6 +88,8 @@ class Ours:
     """An instance of a region alone, as `benchmarks.writes` has it."""
 
     name = "meridian"
+    settings = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0)
+    """Shares of the usual width: what the knob `search_width` takes."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -128,6 +132,16 @@ class Ours:
                     raise RuntimeError("the items do not arrive")
                 await asyncio.sleep(0.2)
 
+    def use(self, setting: float) -> None:
+        asyncio.run(self._turn(setting))
+        time.sleep(KNOB_SECONDS)
+
+    async def _turn(self, share: float) -> None:
+        async with Client(f"http://127.0.0.1:{self._port}") as client:
+            await client.call(
+                "turn_knob", name="search_width", value=share, seconds=3_600
+            )
+
     def connect(self) -> None:
         if self._wire:
             self._wire.close()
@@ -156,6 +170,7 @@ class Pgvector:
     """
 
     name = "pgvector"
+    settings = EFS
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -207,8 +222,8 @@ class Pgvector:
     def connect(self) -> None:
         """Postgres keeps its connection."""
 
-    def use(self, ef: int) -> None:
-        self._runner.run(self._connection.execute(f"SET hnsw.ef_search = {ef}"))
+    def use(self, setting: float) -> None:
+        self._runner.run(self._connection.execute(f"SET hnsw.ef_search = {setting}"))
 
     def request(self, query: Floats) -> bytes:
         head = len(query).to_bytes(2, "big") + b"\0\0"
@@ -232,6 +247,7 @@ class Chroma:
     """
 
     name = "chroma"
+    settings = EFS
     _BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
     def __init__(self, folder: Path, venv: Path) -> None:
@@ -302,9 +318,9 @@ class Chroma:
             self._wire.close()
         self._wire = Wire(self._port)
 
-    def use(self, ef: int) -> None:
+    def use(self, setting: float) -> None:
         # An index that is loaded keeps the ef that it was loaded with.
-        body = {"new_configuration": {"hnsw": {"ef_search": ef}}}
+        body = {"new_configuration": {"hnsw": {"ef_search": setting}}}
         self._call("PUT", self._collection, body)
         self.close()
         self._start()

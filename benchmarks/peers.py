@@ -7,10 +7,11 @@ arXiv embeddings with noise (d 384), ten best by cosine, ids and scores in the a
 Every server is alone on loopback and asked over one kept connection with what was
 prepared before: bytes over HTTP, a statement and a binary vector for Postgres. CPU is
 user and system of every thread of the server's processes, ended threads too. All take
-turns in every round. Each peer has the least ef of a list at which it finds .95 of the
-true best, and .995 where it can; ours is as it is by default. The ratio is of means
-over the rounds, its interval by bootstrap over the rounds. `--venv` names a virtual
-environment that has chromadb; without it only pgvector is compared.
+turns in every round. Each of them has the least setting of a list at which it finds
+.95 of the true best, and .995 where it can: peers their ef, ours the share of its usual
+width that the knob `search_width` takes; ours also as it is without. The ratio is of
+means over the rounds, its interval by bootstrap over the rounds. `--venv` names a
+virtual environment that has chromadb; without it only pgvector is compared.
 """
 
 from __future__ import annotations
@@ -38,15 +39,12 @@ from benchmarks.peer_servers import (
     Ours,
     Pgvector,
     Side,
-    Tunable,
 )
 from service.kernel import load
 from service.kernel.interface import Floats
 
 GOAL = 3.0
 LEVELS = (0.95, 0.995)
-EFS = (10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512, 1000)
-"""Up to the most that pgvector allows."""
 WARMING = 30
 RESAMPLES = 10_000
 CPU_CLOCK = 2
@@ -59,12 +57,12 @@ LEFT_OUT = {
 
 @dataclass
 class Contender:
-    """A server as it is measured: at one ef, or as it is."""
+    """A server as it is measured: at one setting."""
 
     side: Side
     level: float | None
-    """Recall that was asked for; None is ours."""
-    ef: int | None
+    """Recall that was asked for; None is ours as it is by default."""
+    setting: float
     recall: float
     requests: list[Any]
     cpu_us: list[float] = field(default_factory=list)
@@ -72,7 +70,7 @@ class Contender:
 
     @property
     def name(self) -> str:
-        return self.side.name if self.level is None else f"{self.side.name} {self.ef}"
+        return f"{self.side.name} {self.setting:g}"
 
 
 def cpu_of(pids: Iterable[int]) -> dict[int, float]:
@@ -109,28 +107,30 @@ def recall_of(side: Side, requests: list[Any], truth: list[set[int]]) -> float:
 
 
 def tuned(side: Side, requests: list[Any], truth: list[set[int]]) -> list[Contender]:
-    """A server with the least ef for every level that it reaches."""
+    """A server with the least setting for every level that it reaches; ours also as
+    it is by default."""
     side.connect()
-    if not isinstance(side, Tunable):
-        recall_of(side, requests, truth)  # what is made at the first searches
-        reached = recall_of(side, requests, truth)
-        return [Contender(side, None, None, reached, requests)]
+    recall_of(side, requests, truth)  # what is made at the first searches
     made: list[Contender] = []
-    for ef in EFS:
-        side.use(ef)
+    for setting in side.settings:
+        side.use(setting)
         reached = recall_of(side, requests, truth)
         while len(made) < len(LEVELS) and reached >= LEVELS[len(made)]:
-            made.append(Contender(side, LEVELS[len(made)], ef, reached, requests))
+            made.append(Contender(side, LEVELS[len(made)], setting, reached, requests))
         if len(made) == len(LEVELS):
             break
+    if isinstance(side, Ours):
+        usual = side.settings[-1]
+        side.use(usual)
+        reached = recall_of(side, requests, truth)
+        made.append(Contender(side, None, usual, reached, requests))
     return made
 
 
 def turn(one: Contender) -> float:
     """Microseconds of CPU a request of one server, once it is warm."""
     one.side.connect()
-    if one.ef is not None and isinstance(one.side, Tunable):
-        one.side.use(one.ef)
+    one.side.use(one.setting)
     for request in one.requests[:WARMING]:
         one.side.ask(request)
     before = cpu_of(family(one.side.pid))
@@ -171,7 +171,8 @@ def ratio(peer: list[float], ours: list[float]) -> Json:
 
 def best(contenders: list[Contender], level: float) -> Contender | None:
     """The peer with the least CPU at a level."""
-    there = [one for one in contenders if one.level == level]
+    peers = [one for one in contenders if not isinstance(one.side, Ours)]
+    there = [one for one in peers if one.level == level]
     return min(there, key=lambda one: statistics.mean(one.cpu_us), default=None)
 
 
@@ -220,17 +221,26 @@ def compared(
         requests = [side.request(query) for query in queries]
         contenders += tuned(side, requests, truth)
     measure(contenders, rounds)
-    ours = contenders[0]
-    assert isinstance(ours.side, Ours)
-    ratios = {}
+    ours = {one.level: one for one in contenders if isinstance(one.side, Ours)}
+    usual = ours[None]
+    assert isinstance(usual.side, Ours)
+    ratios = []
     for level in LEVELS:
         if peer := best(contenders, level):
-            found = ratio(peer.cpu_us, ours.cpu_us)
-            ratios[str(level)] = {"best_peer": peer.name, **found}
+            ratios += [
+                {
+                    "level": level,
+                    "best_peer": peer.name,
+                    "ours": one.name,
+                    "ours_recall": round(one.recall, 4),
+                    **ratio(peer.cpu_us, one.cpu_us),
+                }
+                for one in (ours[level], usual)
+            ]
     return {
         "ratios": ratios,
         "contenders": [figures(one) for one in contenders],
-        "beside_ours_us": round(beside(ours.side, ours), 1),
+        "beside_ours_us": round(beside(usual.side, usual), 1),
     }
 
 
@@ -240,7 +250,7 @@ def figures(one: Contender) -> Json:
         "name": one.side.name,
         "version": one.side.version,
         "level": one.level,
-        "ef": one.ef,
+        "setting": one.setting,
         "recall": round(one.recall, 4),
         "cpu_us": summary(one.cpu_us, 1),
         "queries_a_cpu_second": round(1e6 / statistics.mean(one.cpu_us)),
@@ -250,17 +260,17 @@ def figures(one: Contender) -> Json:
 def lines_of(answer: Json) -> Iterator[str]:
     """What people read."""
     for one in answer["contenders"]:
-        how = "as it is" if one["ef"] is None else f"ef {one['ef']}"
         cpu = one["cpu_us"]
         yield (
-            f"{one['name']} {one['version']}, {how}: recall {one['recall']}, "
-            f"{cpu['median']} us ({cpu['min']}-{cpu['max']}), "
+            f"{one['name']} {one['version']}, {one['setting']:g}: "
+            f"recall {one['recall']}, {cpu['median']} us ({cpu['min']}-{cpu['max']}), "
             f"{one['queries_a_cpu_second']:,} a CPU second"
         )
-    for level, found in answer["ratios"].items():
+    for found in answer["ratios"]:
         word = "met" if found["ratio"] >= GOAL else "MISSED"
         yield (
-            f"{found['best_peer']} (recall >= {level}) over ours: {found['ratio']}x "
+            f"{found['best_peer']} (recall >= {found['level']}) over {found['ours']} "
+            f"(recall {found['ours_recall']}): {found['ratio']}x "
             f"({found['low']}-{found['high']}), goal >= {GOAL:g}x {word}"
         )
     for name, why in answer["left_out"].items():
