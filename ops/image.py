@@ -33,14 +33,18 @@ def build(console: Console, base: str | None = None) -> dict[str, Any]:
     if not shutil.which("buildah"):
         return {"digest": backend.tree_digest(), "built": False, "note": TREE}
     given = ["--build-arg", f"BASE={base}"] if base else []
+    before = _images()
     with console.status("Building the image: two minutes or more"):
         # Of one time, so that the same contents have the same digest.
         _run("buildah", "build", "--timestamp", "0", *given, "-t", TAG, "-f", FILE, ".")
+    for old in before - _images():
+        # It has no name any more, and nobody would find it again.
+        _run("buildah", "rmi", old)
     with console.status("Packing it as a registry would have it"):
         shutil.rmtree(LAYOUT, ignore_errors=True)
         _run("buildah", "push", TAG, f"oci:{LAYOUT}")
         image = Layout(LAYOUT)
-        CONTENTS.write_text(contents(image))
+        CONTENTS.write_text(_contents(image))
     return {
         "digest": image.digest,
         "built": True,
@@ -102,15 +106,18 @@ def is_record(name: str) -> bool:
     return debian or name.endswith(".dist-info/METADATA")
 
 
-def contents(image: Layout) -> str:
+def _contents(image: Layout) -> str:
     """The packages in an image, as CycloneDX 1.6 in JSON."""
     # Imported here: it takes longer than most commands.
-    from ops import contents as listed
+    from ops import contents
 
-    records = [
-        (member.name, data) for member, data in image.files() if data is not None
-    ]
-    return listed.written(TAG.rsplit("/", 1)[-1], image.digest, records)
+    records = [(file.name, data) for file, data in image.files() if data is not None]
+    return contents.written(TAG.rsplit("/", 1)[-1], image.digest, records)
+
+
+def _images() -> set[str]:
+    """Ids of the images of our name."""
+    return set(_run("buildah", "images", "-q", "--filter", f"reference={TAG}").split())
 
 
 def _run(*command: str) -> str:
