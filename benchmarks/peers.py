@@ -1,7 +1,8 @@
-"""Searches for each second of a server's CPU: ours against pgvector and Chroma.
+"""Searches for each second of a server's CPU: ours against pgvector, Chroma and the
+public peer's package.
 
     python -m benchmarks.peers [--items 100000] [--requests 200] [--rounds 5]
-        [--venv FOLDER]
+        [--venv FOLDER] [--npm FOLDER]
 
 arXiv embeddings with noise (d 384), ten best by cosine, ids and scores in the answer.
 Every server is alone on loopback and asked over one kept connection with what was
@@ -11,7 +12,8 @@ turns in every round. Each of them has the least setting of a list at which it f
 .95 of the true best, and .995 where it can: peers their ef, ours the share of its usual
 width that the knob `search_width` takes; ours also as it is without. The ratio is of
 means over the rounds, its interval by bootstrap over the rounds. `--venv` names a
-virtual environment that has chromadb; without it only pgvector is compared.
+virtual environment that has chromadb, `--npm` a `node_modules` that has the public
+peer's package; without them they are left out.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ import numpy as np
 from benchmarks.growth import family
 from benchmarks.measure import Json, noise, report, summary
 from benchmarks.nearest import data
+from benchmarks.peer_http import Chroma, Npm
 from benchmarks.peer_servers import (
     DIMENSION,
     HITS,
-    Chroma,
     Ours,
     Pgvector,
     Side,
@@ -177,7 +179,9 @@ def best(contenders: list[Contender], level: float) -> Contender | None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, venv: Path | None) -> Iterator[tuple[list[Side], Json]]:
+def running(
+    folder: Path, venv: Path | None, modules: Path | None
+) -> Iterator[tuple[list[Side], Json]]:
     """The servers, ours first, and why others are left out; ended afterwards."""
     left, sides = dict(LEFT_OUT), list[Side]()
     with contextlib.ExitStack() as stack:
@@ -185,14 +189,19 @@ def running(folder: Path, venv: Path | None) -> Iterator[tuple[list[Side], Json]
             side = make(folder / make.name)
             stack.callback(side.close)
             sides.append(side)
-        if venv is None:
-            left["chroma"] = "no environment with it was named (--venv)"
-        else:
+        for make_there, place, option in (
+            (Chroma, venv, "--venv"),
+            (Npm, modules, "--npm"),
+        ):
+            name = make_there.name
+            if place is None:
+                left[name] = f"no folder with it was named ({option})"
+                continue
             try:
-                sides.append(Chroma(folder / Chroma.name, venv))
+                sides.append(make_there(folder / name, place))
                 stack.callback(sides[-1].close)
             except (OSError, RuntimeError) as error:
-                left["chroma"] = f"did not start: {error}"
+                left[name] = f"did not start: {error}"
         yield sides, left
 
 
@@ -283,6 +292,9 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200, help="In each turn.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--venv", type=Path, metavar="FOLDER", help="Has chromadb.")
+    parser.add_argument(
+        "--npm", type=Path, metavar="FOLDER", help="node_modules with @ruvector/core."
+    )
     given = parser.parse_args()
     before = noise()
     rows, asked = (part.astype(np.float32) for part in data(given.items, DIMENSION))
@@ -290,7 +302,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="meridian-peers-") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with running(folder, given.venv) as (sides, left):
+        with running(folder, given.venv, given.npm) as (sides, left):
             answer = compared(sides, rows, queries, given.rounds, left)
     answer |= {"kernel": load().name, "left_out": left}
     report("peers", answer, list(lines_of(answer)), before)
