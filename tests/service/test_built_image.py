@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -92,6 +93,21 @@ def test_it_is_small_and_holds_no_shell(image):
     assert len([name for name in kernels if name.endswith(".so")]) > 1
     assert layout.config["User"] == "10001:10001"
     assert layout.config["Entrypoint"] == ["/venv/bin/python", "-m", "service"]
+
+
+def test_what_is_compiled_counts_whatever_the_times_of_its_files(image):
+    """Else all of it would be compiled at every start, on a root that keeps nothing."""
+    _, layout = image
+    kinds = Counter()
+    for digest in layout.layers:
+        with tarfile.open(layout.blob(digest)) as archive:
+            for member in archive:
+                if member.name.endswith(".pyc"):
+                    head = archive.extractfile(member).read(8)
+                    kinds[int.from_bytes(head[4:], "little")] += 1
+    # PEP 552: by a hash of the source that is not compared.
+    assert set(kinds) == {0b01}
+    assert kinds[0b01] > 500
 
 
 def test_what_it_holds_is_listed_as_scanners_read_it(image):
