@@ -146,7 +146,7 @@ class Npm:
     HTTP server of Node that takes the bytes of a vector: `peer_npm.js`."""
 
     name = "npm-peer"
-    settings = (32, 128, 256, 400)
+    settings = (32, 256)
 
     def __init__(self, folder: Path, modules: Path) -> None:
         folder.mkdir()
