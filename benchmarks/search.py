@@ -1,18 +1,19 @@
-"""CPU of one search over HTTP, over a raw server that parses the body plus the kernel.
+"""CPU of one search, over a raw server that parses the same message plus the kernel.
 
     python -m benchmarks.search [--world FOLDER] [--items 100000] [--requests 400]
     python -m benchmarks.search --alone
 
 Items are arXiv embeddings with noise (d 384, from beside the checkout), ten hits. Ours:
 CPU (user and system, all threads, from `/proc`) of the instance's process per request,
-with everything that the local world turns on. The base: CPU of a raw ASGI application
-on uvicorn with the same settings, which reads the same body, parses it to an array and
-answers the same bytes, plus the kernel's own CPU for the same search. All take turns
-in every round. Vectors as JSON numbers and as base64.
+with everything that the local world turns on. The base: CPU of a raw server on the same
+library with the same settings, which parses the same message to an array and answers
+the same bytes, plus the kernel's own CPU for the same search. All take turns in every
+round. Over HTTP with vectors as JSON numbers and as base64, and as a call on a
+WebSocket.
 
-With --alone the instance is in a region by itself, asks everybody for a key, counts
-rates in Redis and keeps production's share of traces; a local world lets all in, has no
-rates and traces every request.
+With --alone also over gRPC. The instances are in a region by itself, ask everybody for
+a key, count rates in Redis and keep production's share of traces; a local world lets
+all in, has no rates and traces every request.
 """
 
 from __future__ import annotations
@@ -28,35 +29,34 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import grpc
 import numpy as np
-import orjson
 
 from benchmarks.clone import Clone, Json, arguments, running_world
 from benchmarks.measure import noise, report, summary, verdict
 from benchmarks.nearest import data
-from benchmarks.wire import Wire, cpu_of, instance_of, metric, post, raw_server
+from benchmarks.search_ways import COLLECTION, HITS, REGION, Grpc, Http, Way, WebSocket
+from benchmarks.wire import cpu_of, instance_of, raw_server
 from benchmarks.writes import single_region
 from service.access.gate import new_root_key
 from service.client import Client
 from service.kernel import Index, load
 from service.kernel.interface import Floats, unit
 
-GOAL = 1.5
-REGION = "us-central1"
-COLLECTION = "search-benchmark"
-DIMENSION, HITS = 384, 10
+DIMENSION = 384
 BATCH = 1_000
 RATES = {group: [1e6, 1e6] for group in ("read", "search", "write", "manage")}
 """Tokens a second and at most: none is ever refused."""
+PATIENCE = 120.0
 PAUSE_SECONDS = 0.0003
 """Between searches of the kernel alone, about the time of a request."""
 
 
-def cpu_of_requests(pid: int, wire: Wire, requests: list[bytes]) -> float:
+def cpu_of_requests(pid: int, way: Way, requests: list[bytes]) -> float:
     """Microseconds of CPU of a server for each request."""
     before = cpu_of(pid)
     for request in requests:
-        wire.ask(request)
+        way.ask(request)
     return (cpu_of(pid) - before) / len(requests) * 1e6
 
 
@@ -68,81 +68,37 @@ def idle_share(pid: int, seconds: float = 3.0) -> float:
 
 
 class Target(NamedTuple):
-    """The instance that is measured."""
+    """The instances that are measured."""
 
     pid: int
     port: int
     url: str
-    """Where it is filled."""
+    """Where they are filled."""
     key: str | None = None
+    grpc: tuple[int, int] | None = None
+    """(pid, port) of one that speaks gRPC."""
 
-
-def request_of(query: Floats, key: str | None, *, text: bool) -> bytes:
-    """The whole request of a search, headers included."""
-    packed = base64.b64encode(query.tobytes()).decode()
-    vector = [float(v) for v in query] if text else packed
-    body = json.dumps({"vector": vector, "k": HITS}).encode()
-    return post(f"/v1/collections/{COLLECTION}:search", body, key)
-
-
-def raw_application(answer: bytes) -> object:
-    """An ASGI application that parses the body and answers the same bytes."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(answer)).encode()),
-        (b"x-meridian-region", REGION.encode()),
-        (b"x-request-id", b"0" * 32),
-        (b"cache-control", b"private, no-store"),
-    ]
-
-    async def application(scope: Json, receive: object, send: object) -> None:
-        parts, more = [], True
-        while more:
-            message = await receive()  # type: ignore[operator]
-            parts.append(message["body"])
-            more = message.get("more_body", False)
-        vector = orjson.loads(b"".join(parts))["vector"]
-        if isinstance(vector, str):
-            np.frombuffer(base64.b64decode(vector), np.float32)
-        else:
-            np.asarray(vector, np.float32)
-        start = {"type": "http.response.start", "status": 200, "headers": headers}
-        await send(start)  # type: ignore[operator]
-        await send({"type": "http.response.body", "body": answer})  # type: ignore[operator]
-
-    return application
-
-
-def serve_raw(port: int, file: str) -> None:
-    """Run the raw application with the service's own settings of uvicorn."""
-    import uvicorn
-
-    uvicorn.run(
-        raw_application(Path(file).read_bytes()),  # type: ignore[arg-type]
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        date_header=False,
-        server_header=False,
-        timeout_keep_alive=600,  # the other sides take their turns
-    )
+    def ways(self) -> list[tuple[Way, int, int]]:
+        """Each way with pid and port of the instance that it asks."""
+        here = self.pid, self.port
+        found: list[tuple[Way, int, int]] = [
+            (Http(self.key, text=True), *here),
+            (Http(self.key, text=False), *here),
+            (WebSocket(self.key), *here),
+        ]
+        if self.grpc is not None:
+            found.append((Grpc(self.key), *self.grpc))
+        return found
 
 
 @contextlib.contextmanager
-def _answering(answer: bytes) -> Iterator[tuple[int, int]]:
-    """(pid, port) of the raw application."""
+def _answering(way: Way, answer: bytes) -> Iterator[tuple[int, int]]:
+    """(pid, port) of the way's raw server."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(answer)
         file.flush()
-        code = (
-            f"from benchmarks.search import serve_raw as s; s({{port}}, {file.name!r})"
-        )
-        with raw_server(code) as found:
+        serve = f"from benchmarks.search_ways import {way.raw} as serve"
+        with raw_server(f"{serve}; serve({{port}}, {file.name!r})") as found:
             yield found
 
 
@@ -164,12 +120,6 @@ async def fill(target: Target, rows: Floats) -> None:
             await asyncio.sleep(0.2)
 
 
-def measured_inside(port: int) -> tuple[float, float]:
-    """(seconds, searches) that the instance has counted around its kernel so far."""
-    name = "meridian_search_seconds"
-    return metric(port, f"{name}_sum"), metric(port, f"{name}_count")
-
-
 def kernel_cpu(index: Index, queries: list[Floats], pause: float = 0.0) -> float:
     """Microseconds of CPU of the kernel for each search.
 
@@ -185,22 +135,34 @@ def kernel_cpu(index: Index, queries: list[Floats], pause: float = 0.0) -> float
     return spent / len(queries) * 1e6
 
 
+def first_answer(way: Way, port: int, request: bytes) -> bytes:
+    """The answer, once the instance has the rows in memory."""
+    deadline = time.monotonic() + PATIENCE
+    way.connect(port)
+    while True:
+        try:
+            return way.ask(request)
+        except (RuntimeError, grpc.RpcError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+
+
 def compared(
-    target: Target, index: Index, queries: list[Floats], rounds: int, *, text: bool
+    way: Way, pid: int, port: int, index: Index, queries: list[Floats], rounds: int
 ) -> Json:
-    """All three sides, in turns, for one way of writing vectors."""
-    pid, port = target.pid, target.port
-    requests = [request_of(q, target.key, text=text) for q in queries]
-    wire = Wire(port)
-    answer = wire.ask(requests[0])
-    earlier = measured_inside(port)
+    """All three sides, in turns, for one way of asking."""
+    requests = [way.request(query) for query in queries]
+    answer = first_answer(way, port, requests[0])
     ours, raw, kernel, paced = [], [], [], []
-    with _answering(answer) as (raw_pid, raw_port):
-        raw_wire = Wire(raw_port)
+    with _answering(way, answer) as (raw_pid, raw_port):
         for number in range(rounds + 1):
+            way.connect(port)
+            mine = cpu_of_requests(pid, way, requests)
+            way.connect(raw_port)
             taken = (
-                cpu_of_requests(pid, wire, requests),
-                cpu_of_requests(raw_pid, raw_wire, requests),
+                mine,
+                cpu_of_requests(raw_pid, way, requests),
                 kernel_cpu(index, queries),
                 kernel_cpu(index, queries, PAUSE_SECONDS),
             )
@@ -208,11 +170,10 @@ def compared(
                 sides = (ours, raw, kernel, paced)
                 for values, value in zip(sides, taken, strict=True):
                     values.append(value)
-        raw_wire.close()
-    wire.close()
-    spent, count = (b - a for a, b in zip(earlier, measured_inside(port), strict=True))
+        way.close()
     ratios = _ratios(ours, raw, kernel)
     return {
+        "goal": way.goal,
         "ratio": round(statistics.median(ratios), 3),
         "ratios": [round(r, 3) for r in ratios],
         "ratio_paced": round(statistics.median(_ratios(ours, raw, paced)), 3),
@@ -220,7 +181,6 @@ def compared(
         "raw_server_us": summary(raw, 1),
         "kernel_us": summary(kernel, 1),
         "kernel_paced_us": summary(paced, 1),
-        "kernel_wall_inside_us": round(spent / count * 1e6, 1),
         "request_bytes": len(requests[0]),
         "answer_bytes": len(answer),
         "idle_cpu_share": round(idle_share(pid), 4),
@@ -249,9 +209,11 @@ def strict() -> Iterator[Target]:
     with single_region() as region:
         asyncio.run(region.world.ready())
         part = region.second_instance(**environment)
+        rpc = region.second_instance(**environment, MERIDIAN_PROTOCOL="grpc")
         url = f"http://127.0.0.1:{part['port']}"
         key = asyncio.run(_key(url, root))
-        yield Target(part["pid"], part["port"], url, key)
+        calls = rpc["pid"], rpc["port"]
+        yield Target(part["pid"], part["port"], url, key, calls)
 
 
 async def _key(url: str, root: str) -> str:
@@ -289,11 +251,11 @@ def main() -> None:
     with _target(given.world, alone=given.alone) as target:
         asyncio.run(fill(target, rows))
         found = {
-            name: compared(target, index, queries, given.rounds, text=text)
-            for name, text in (("json", True), ("base64", False))
+            way.name: compared(way, pid, port, index, queries, given.rounds)
+            for way, pid, port in target.ways()
         }
     lines = [
-        f"{name}: {verdict(f['ratio'], GOAL, 'x')}; service "
+        f"{name}: {verdict(f['ratio'], f['goal'], 'x')}; service "
         f"{f['service_us']['median']} us, raw server {f['raw_server_us']['median']} "
         f"us, kernel {f['kernel_us']['median']} us; with the kernel called at a "
         f"server's pace ({f['kernel_paced_us']['median']} us): {f['ratio_paced']}x"

@@ -84,10 +84,10 @@ def test_the_environment_is_what_the_architecture_says(
         assert names == sorted(names), "any other order shows as a change"
         values = {entry["name"]: entry["value"] for entry in entries}
         is_hub = values["MERIDIAN_HUB"] == values["MERIDIAN_REGION"]
-        # Production names no root key (`plan` says so), no rates and no issuers, and
-        # has a sidecar read its metrics.
+        # Production names no root key (`plan` says so), no rates and no issuers, has
+        # no pooler and has a sidecar read its metrics.
         unnamed = ("ROOT_KEY_SHA256", "RATES", "ISSUERS", "PUSH_SECONDS")
-        missing = {f"MERIDIAN_{name}" for name in unnamed}
+        missing = {f"MERIDIAN_{name}" for name in unnamed} | {"DATABASE_POOLED"}
         if not is_hub:
             missing.add("PUBSUB_SUBSCRIPTION_REPAIRS")
         if not resource.name.endswith("-grpc"):
