@@ -1,5 +1,6 @@
 """What the rest of the service knows of scoring."""
 
+import math
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -160,10 +161,11 @@ def unit(vector: Floats) -> Floats:
     Worked out in float64, where no float32 overflows or vanishes.
     """
     wide = vector.astype(numpy.float64)
-    length = float(numpy.sqrt(wide @ wide))
+    length = math.sqrt(wide.dot(wide))
     if length == 0.0:
         return vector
-    return (wide / length).astype(numpy.float32)
+    wide /= length
+    return wide.astype(numpy.float32)
 
 
 def checked(rows: Floats, dimension: int, what: str) -> Floats:

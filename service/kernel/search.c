@@ -18,20 +18,40 @@ static int worse(const top *p, int64_t a, int64_t b) {
     return p->slots[a] > p->slots[b];
 }
 
-static void sift(top *p, int64_t i) {
+static void swap(top *p, int64_t a, int64_t b) {
+    float score = p->scores[a];
+    int64_t slot = p->slots[a];
+    p->scores[a] = p->scores[b], p->slots[a] = p->slots[b];
+    p->scores[b] = score, p->slots[b] = slot;
+}
+
+/* Moves the one at i down to its place in a heap of n. */
+static void sift(top *p, int64_t n, int64_t i) {
     for (;;) {
         int64_t least = i, left = 2 * i + 1, right = left + 1;
-        if (left < p->k && worse(p, left, least))
+        if (left < n && worse(p, left, least))
             least = left;
-        if (right < p->k && worse(p, right, least))
+        if (right < n && worse(p, right, least))
             least = right;
         if (least == i)
             return;
-        float score = p->scores[i];
-        int64_t slot = p->slots[i];
-        p->scores[i] = p->scores[least], p->slots[i] = p->slots[least];
-        p->scores[least] = score, p->slots[least] = slot;
+        swap(p, i, least);
         i = least;
+    }
+}
+
+static void heap_make(top *p) {
+    for (int64_t i = p->kept / 2 - 1; i >= 0; i--)
+        sift(p, p->kept, i);
+}
+
+/* The best first, of equals the one in the earlier slot. */
+static void order(top *p) {
+    if (p->kept < p->k)
+        heap_make(p);
+    for (int64_t n = p->kept - 1; n > 0; n--) {
+        swap(p, 0, n);
+        sift(p, n, 0);
     }
 }
 
@@ -42,13 +62,12 @@ static void offer(top *p, int64_t slot, float score) {
         p->scores[p->kept] = score;
         p->slots[p->kept++] = slot;
         if (p->kept == p->k)
-            for (int64_t i = p->k / 2 - 1; i >= 0; i--)
-                sift(p, i);
+            heap_make(p);
     } else if (score > p->scores[0]
         || (score == p->scores[0] && slot < p->slots[0])) {
         p->scores[0] = score;
         p->slots[0] = slot;
-        sift(p, 0);
+        sift(p, p->k, 0);
     }
 }
 
@@ -133,7 +152,7 @@ static void by_codes(const table *t, const uint8_t *mask, float z, uint8_t *room
             settle(t, mask, z, a + i);
 }
 
-/* The k best rows at or above `minimum` of each of n queries, in no order, in
+/* The k best rows at or above `minimum` of each of n queries, best first, in
  * slots[i * k] and scores[i * k]; counts[i] of them. -1: no memory. mask and offsets
  * may be NULL; all: score every row. */
 int64_t meridian_search(const table *t, const float *vectors, const float *offsets,
@@ -159,8 +178,10 @@ int64_t meridian_search(const table *t, const float *vectors, const float *offse
             .scores = scores + own * k};
     }
     by_codes(t, mask, z, room, a, n);
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        order(&a[i].best);
         counts[queries[i].number] = a[i].best.kept;
+    }
     queries_free(queries), free(a), free(room);
     return 0;
 }

@@ -29,6 +29,7 @@ from service.tracing import read_parent
 from service.transport.connection import run
 from service.transport.http import id_of
 
+Headers = list[tuple[bytes, bytes]]
 CODES = {status: grpc.StatusCode[name] for status, name in GRPC.items()}
 
 
@@ -52,9 +53,10 @@ class Rpc:
         request = message_class(message_name(operation.request))
 
         async def serve(data: bytes, call: Any) -> bytes:
-            code, request_id = "ok", _request_id(call)
+            code, headers = "ok", _headers(call)
+            request_id = _request_id(headers)
             try:
-                context = await self._context(call, request_id)
+                context = await self._context(call, headers, request_id)
                 given = to_plain(operation.request, _parsed(request, data))
                 made = await self._api.call(operation, given, context)
                 told: bytes = message_of(operation.answer, made).SerializeToString()
@@ -68,8 +70,7 @@ class Rpc:
 
         return grpc.unary_unary_rpc_method_handler(serve)
 
-    async def _context(self, call: Any, request_id: str) -> Context:
-        headers = _headers(call)
+    async def _context(self, call: Any, headers: Headers, request_id: str) -> Context:
         scope = {
             "headers": headers,
             "query_string": b"",
@@ -78,13 +79,16 @@ class Rpc:
         caller, _ = await self._instance.access.identify(scope, ticket=False)
         left = call.time_remaining()
         deadline = None if left is None else time.monotonic() + left
-        parent = read_parent(dict(headers).get(b"traceparent", b"").decode("latin-1"))
+        parent = next((value for key, value in headers if key == b"traceparent"), b"")
         return Context(
-            caller=caller, request_id=request_id, deadline=deadline, parent=parent
+            caller=caller,
+            request_id=request_id,
+            deadline=deadline,
+            parent=read_parent(parent.decode("latin-1")) if parent else None,
         )
 
-    async def _session(self, call: Any, request_id: str) -> Session:
-        context = await self._context(call, request_id)
+    async def _session(self, call: Any, headers: Headers, request_id: str) -> Session:
+        context = await self._context(call, headers, request_id)
         if self._connections.draining:
             raise ServiceError(
                 "unavailable", "This instance is going away.", elsewhere=True
@@ -95,9 +99,10 @@ class Rpc:
 
     async def _watch(self, requests: AsyncIterator[Any], call: Any) -> None:
         """Many streams on one connection."""
-        request_id = _request_id(call)
+        headers = _headers(call)
+        request_id = _request_id(headers)
         try:
-            session = await self._session(call, request_id)
+            session = await self._session(call, headers, request_id)
         except ServiceError as error:
             await _abort(call, error, request_id)
             return
@@ -105,9 +110,10 @@ class Rpc:
 
     async def _follow(self, data: bytes, call: Any) -> None:
         """One stream on a connection of its own; a refusal of it ends the call."""
-        request_id = _request_id(call)
+        headers = _headers(call)
+        request_id = _request_id(headers)
         try:
-            session = await self._session(call, request_id)
+            session = await self._session(call, headers, request_id)
             message = _parsed(message_class("Watch"), data)
             given = {"type": "watch", **to_plain(Watch, message)}
             given.setdefault("stream", "stream")
@@ -158,13 +164,13 @@ async def _write(session: Session, call: Any) -> None:
                 await call.write(data)
 
 
-def _headers(call: Any) -> list[tuple[bytes, bytes]]:
+def _headers(call: Any) -> Headers:
     given = call.invocation_metadata() or ()
     return [(name.encode(), _bytes(value)) for name, value in given]
 
 
-def _request_id(call: Any) -> str:
-    return id_of({"headers": _headers(call)})
+def _request_id(headers: Headers) -> str:
+    return id_of({"headers": headers})
 
 
 async def _abort(call: Any, error: ServiceError, request_id: str) -> Any:
