@@ -10,6 +10,9 @@ from topology import Plan, names
 
 WINDOW = "1m"
 """Range of every rate; four scrapes of 15 s in production, many more locally."""
+# Instances show it, too, as 0. Without them a region that runs no worker shows nothing,
+# and what is not there fires no alert.
+_WORKERS_MISSING = "max by (region) (meridian_worker_active) < 1"
 
 
 def dashboards(plan: Plan) -> Mapping[str, str]:
@@ -220,7 +223,7 @@ def _items() -> Chart:
 
 
 def world_alerts(plan: Plan) -> Mapping[str, Alert]:
-    """Slow, failing, behind: three ways to break a promise; and upkeep that stands."""
+    """Slow, failing, behind, cut off: ways to break a promise; upkeep that stands."""
     goals = plan.catalogue.objectives
     slow = _quantile(0.99, "meridian_notify_seconds", "region")
     lag = "max by (region, origin) (meridian_lag_changes)"
@@ -264,6 +267,20 @@ def world_alerts(plan: Plan) -> Mapping[str, Alert]:
                 "hub. Look at its workers and at the subscription's backlog."
             ),
             runbook=f"{goals.runbooks}/region-behind",
+        ),
+        "worker-missing": Alert(
+            name="WorkerMissing",
+            title="A region has no worker",
+            query=_WORKERS_MISSING,
+            lasting_seconds=120,
+            every_seconds=30,
+            severity=Severity.ERROR,
+            summary=(
+                "Of a region's processes none does a worker's work: writes there are "
+                "kept and reach nobody else, and those of others do not arrive. Find "
+                "out why its worker pool does not run or cannot reach the database."
+            ),
+            runbook=f"{goals.runbooks}/worker-missing",
         ),
         **upkeep.alerts(goals.runbooks),
     }

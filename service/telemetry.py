@@ -20,6 +20,8 @@ from service.contract.errors import STATUS
 from service.tally import Count, Durations
 from service.tracing import Spans, current
 
+PROMETHEUS_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+"""Content type of the metrics: without one Prometheus 3 takes none of them."""
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100)
 _FASTER = (0.00005, 0.0001, 0.00025, 0.0005, *_FAST)

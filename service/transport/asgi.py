@@ -15,7 +15,7 @@ from service.contract.signing import PREFIX
 from service.stream.admin import Recent, serve_matches
 from service.stream.connections import Connections
 from service.stream.health import Health
-from service.telemetry import log
+from service.telemetry import PROMETHEUS_TEXT, log
 from service.transport.http import (
     JSON,
     Http,
@@ -36,7 +36,6 @@ WATCH = "/v1/watch"
 PUSH = "/v1/push"
 _SOCKETS = (WATCH, "/api/v1/ws")
 _PUSHES = (PUSH, "/api/v1/pubsub/vector-updates")
-_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class App:
@@ -163,7 +162,7 @@ class App:
         if path == "/metrics":
             await self._instance.access.measure(scope)
             self._health.export()
-            data, status, kind = self._instance.metrics.text(), 200, _TEXT
+            data, status, kind = self._instance.metrics.text(), 200, PROMETHEUS_TEXT
         else:
             status, body = self._health.answer(path.removeprefix("/health/"))
             data, kind = orjson.dumps(body), JSON

@@ -15,7 +15,7 @@ from service.log.reader import Reader
 from service.pushed import Pushed
 from service.settings import Settings
 from service.snapshot.bucket import Bucket
-from service.telemetry import Metrics, log
+from service.telemetry import PROMETHEUS_TEXT, Metrics, log
 from service.worker.duties import Duties
 from service.worker.snapshots import Snapshots
 from service.worker.standby import Standby
@@ -77,13 +77,17 @@ def _server(
         if scope["type"] != "http":
             return
         export()
+        kind = b"application/json"
         if scope["path"] == "/metrics":
-            status, body = 200, metrics.text()
+            status, body, kind = 200, metrics.text(), PROMETHEUS_TEXT
         elif scope["path"].startswith("/health/"):
             status, body = 200, orjson.dumps({"region": settings.region})
         else:
             status, body = 404, b"{}"
-        headers = [(b"content-length", str(len(body)).encode())]
+        headers = [
+            (b"content-type", kind),
+            (b"content-length", str(len(body)).encode()),
+        ]
         await send(
             {"type": "http.response.start", "status": status, "headers": headers}
         )

@@ -38,7 +38,7 @@ INVENTORY = {
     "gcp:compute/targetHttpProxy:TargetHttpProxy": 1,
     "gcp:compute/targetHttpsProxy:TargetHttpsProxy": 1,
     "gcp:compute/uRLMap:URLMap": 2,
-    "gcp:monitoring/alertPolicy:AlertPolicy": 5,
+    "gcp:monitoring/alertPolicy:AlertPolicy": 6,
     "gcp:monitoring/dashboard:Dashboard": 1,
     "gcp:projects/iAMCustomRole:IAMCustomRole": 1,
     "gcp:projects/iAMMember:IAMMember": 8,

@@ -51,11 +51,11 @@ def queries(plan: Plan) -> list[str]:
     return [json.loads(f'"{query}"') for query in found]
 
 
-def test_the_world_has_eight_tiles_or_more_and_five_alerts(
+def test_the_world_has_eight_tiles_or_more_and_six_alerts(
     plan: Plan, board: dict[str, Any]
 ) -> None:
     assert len(board["mosaicLayout"]["tiles"]) >= 8
-    assert len(alert_policies(plan)) == 5
+    assert len(alert_policies(plan)) == 6
 
 
 def verdicts(*asked: tuple[str, Any]) -> list[str | None]:

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from dashboards.world import world_alerts
 from service.client import Client, Query
 from service.telemetry import Metrics
 from service.worker.standby import Standby
@@ -16,6 +18,7 @@ from tests.service.access_parts import no_token, settings, start_postgres
 from tests.service.asking import fresh
 from tests.service.conftest import LIMITS
 from tests.service.world import World
+from topology import load, make_plan
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -259,3 +262,33 @@ async def test_a_frozen_one_is_replaced_and_stands_by_afterwards(world, session)
         async with asyncio.timeout(10):
             while await metric(session, active, "meridian_worker_active "):
                 await asyncio.sleep(0.1)
+
+
+async def shown(session, region, name):
+    """A metric's values, of all processes of a region that answer."""
+    found = []
+    for part in (region.instance, region.worker, *region.others):
+        with contextlib.suppress(aiohttp.ClientError):
+            url = f"http://127.0.0.1:{part['port']}/metrics"
+            async with session.get(url) as answer:
+                assert answer.headers["Content-Type"].startswith("text/plain;"), part
+                text = await answer.text()
+            found += map(float, re.findall(rf"^{name} (\S+)$", text, re.M))
+    return found
+
+
+async def test_a_region_without_a_worker_is_seen_by_its_alert(world, session):
+    query = world_alerts(make_plan(load("prod")))["worker-missing"].query
+    asked = re.fullmatch(r"max by \(region\) \((\w+)\) < (\d+)", query)
+    name, least = asked[1], float(asked[2])
+    region = world.regions["paris"]
+    await active_of(session, region)
+    assert max(await shown(session, region, name)) >= least
+    for part in (region.worker, *region.others):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(part["pid"], signal.SIGKILL)
+    region.others = []
+    async with asyncio.timeout(5):
+        while len(values := await shown(session, region, name)) > 1:
+            await asyncio.sleep(0.1)
+    assert max(values) < least, "what is not shown fires no alert"

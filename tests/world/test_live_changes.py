@@ -10,6 +10,7 @@ import re
 import secrets
 import signal
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,20 @@ def test_up_with_nothing_to_do_restarts_nothing(clone: Clone) -> None:
     clone.run("up")
     after = {p["name"]: p["pid"] for p in clone.json("status")["parts"]}
     assert before == after
+
+
+def test_prometheus_takes_the_metrics_of_every_process(clone: Clone) -> None:
+    def taken() -> set[tuple[str, str]]:
+        found = _asked(clone, "up == 1")
+        return {(x["metric"]["region"], x["metric"]["service"]) for x in found}
+
+    kinds = ("meridian-stream", "meridian-worker")
+    every = {(region, kind) for region in FEW for kind in kinds}
+    clone.wait(lambda: every <= taken())
+    active = _asked(clone, "max by (region) (meridian_worker_active)")
+    assert {x["metric"]["region"]: x["value"][1] for x in active} == dict.fromkeys(
+        FEW, "1"
+    )
 
 
 def test_the_front_doors_cache_keeps_what_is_public_and_nothing_else(
@@ -189,9 +204,16 @@ def _export(clone: Clone) -> str:
     return clone.pulumi(*words, env="local", region="us-central1")
 
 
-def _read(clone: Clone, path: str) -> str:
+def _asked(clone: Clone, query: str) -> list[dict[str, Any]]:
+    """What this world's Prometheus answers."""
+    path = "/api/v1/query?" + urllib.parse.urlencode({"query": query})
+    found: list[dict[str, Any]] = json.loads(_read(clone, path, 9090))["data"]["result"]
+    return found
+
+
+def _read(clone: Clone, path: str, port: int = 4000) -> str:
     address = yaml.safe_load((clone.root / ".meridian/world/world.json").read_text())
-    url = f"http://{address['network']}.1:4000{path}"
+    url = f"http://{address['network']}.1:{port}{path}"
     with urllib.request.urlopen(url, timeout=10) as response:
         return response.read().decode()
 
