@@ -70,7 +70,7 @@ def test_production_has_fifteen_cells_and_all_its_types(clone: Clone) -> None:
         assert counts[kind] == 1, kind
     assert counts["gcp:compute/backendService:BackendService"] == 3
     assert counts["gcp:compute/uRLMap:URLMap"] == 2
-    assert counts["gcp:monitoring/alertPolicy:AlertPolicy"] == 5
+    assert counts["gcp:monitoring/alertPolicy:AlertPolicy"] == 6
     assert set(preview["summary"]) == {"create"}
 
 
