@@ -83,6 +83,10 @@ class Metrics:
             ("transport", "outcome"),
             r,
         )
+        # Growth is seen from one scrape to the next: what begins with its first
+        # failure hides it, from the gate of a new revision, too.
+        for transport in ("http", "websocket", "grpc"):
+            self.answers.add(transport, "failed", count=0)
         self.http_seconds = Durations(
             "meridian_http_request_seconds",
             "Request to answer.",

@@ -8,7 +8,11 @@ from service.telemetry import Metrics
 
 
 def answers(metrics: Metrics) -> dict[tuple[str, str], float]:
-    """(transport, outcome) -> count, as a scrape reads it."""
+    """(transport, outcome) -> count where there is one, as a scrape reads it."""
+    return {key: count for key, count in shown(metrics).items() if count}
+
+
+def shown(metrics: Metrics) -> dict[tuple[str, str], float]:
     line = re.compile(
         r'^meridian_answers_total\{outcome="(\w+)",transport="(\w+)"\} (\S+)$', re.M
     )
@@ -33,6 +37,12 @@ def test_an_answer_outside_http_has_the_outcome_of_its_code(code, outcome):
         metrics.called(transport, "search", code)
     assert answers(metrics) == {("grpc", outcome): 1.0, ("websocket", outcome): 1.0}
     assert f'code="{code}"' in metrics.text().decode()
+
+
+def test_failures_are_shown_before_the_first():
+    assert shown(Metrics()) == {
+        (transport, "failed"): 0.0 for transport in ("http", "websocket", "grpc")
+    }
 
 
 def test_an_answer_over_http_is_counted_once_and_an_operation_timed():
