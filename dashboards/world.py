@@ -10,9 +10,6 @@ from topology import Plan, names
 
 WINDOW = "1m"
 """Range of every rate; four scrapes of 15 s in production, many more locally."""
-# Instances show it, too, as 0. Without them a region that runs no worker shows nothing,
-# and what is not there fires no alert.
-_WORKERS_MISSING = "max by (region) (meridian_worker_active) < 1"
 
 
 def dashboards(plan: Plan) -> Mapping[str, str]:
@@ -268,19 +265,28 @@ def world_alerts(plan: Plan) -> Mapping[str, Alert]:
             ),
             runbook=f"{goals.runbooks}/region-behind",
         ),
-        "worker-missing": Alert(
-            name="WorkerMissing",
-            title="A region has no worker",
-            query=_WORKERS_MISSING,
-            lasting_seconds=120,
-            every_seconds=30,
-            severity=Severity.ERROR,
-            summary=(
-                "Of a region's processes none does a worker's work: writes there are "
-                "kept and reach nobody else, and those of others do not arrive. Find "
-                "out why its worker pool does not run or cannot reach the database."
-            ),
-            runbook=f"{goals.runbooks}/worker-missing",
-        ),
+        "worker-missing": _worker_missing(goals.runbooks),
         **upkeep.alerts(goals.runbooks),
     }
+
+
+def _worker_missing(runbooks: str) -> Alert:
+    """A region that is cut off though it answers.
+
+    Instances show the metric, too, as 0. Without them a region that runs no worker
+    would show nothing, and what is not there fires no alert.
+    """
+    return Alert(
+        name="WorkerMissing",
+        title="A region has no worker",
+        query="max by (region) (meridian_worker_active) < 1",
+        lasting_seconds=120,
+        every_seconds=30,
+        severity=Severity.ERROR,
+        summary=(
+            "Of a region's processes none does a worker's work: writes there are "
+            "kept and reach nobody else, and those of others do not arrive. Find "
+            "out why its worker pool does not run or cannot reach the database."
+        ),
+        runbook=f"{runbooks}/worker-missing",
+    )

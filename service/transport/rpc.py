@@ -25,9 +25,8 @@ from service.contract.proto_json import (
 from service.stream.admin import Recent
 from service.stream.connections import Connections
 from service.stream.session import Session
-from service.tracing import read_parent
 from service.transport.connection import run
-from service.transport.http import id_of
+from service.transport.http import id_of, parent_of
 
 Headers = list[tuple[bytes, bytes]]
 CODES = {status: grpc.StatusCode[name] for status, name in GRPC.items()}
@@ -79,12 +78,11 @@ class Rpc:
         caller, _ = await self._instance.access.identify(scope, ticket=False)
         left = call.time_remaining()
         deadline = None if left is None else time.monotonic() + left
-        parent = next((value for key, value in headers if key == b"traceparent"), b"")
         return Context(
             caller=caller,
             request_id=request_id,
             deadline=deadline,
-            parent=read_parent(parent.decode("latin-1")) if parent else None,
+            parent=parent_of(scope),
         )
 
     async def _session(self, call: Any, headers: Headers, request_id: str) -> Session:
