@@ -31,7 +31,7 @@ import orjson
 
 from benchmarks.clone import Clone, Json, arguments, running_world
 from benchmarks.measure import noise, report, summary
-from benchmarks.wire import cpu_of, instance_of, proportional, raw_server
+from benchmarks.wire import cpu_of, instance_of, proportional, raw_server, serve
 from benchmarks.writes import single_region
 from service.client import Client
 from service.contract import proto, proto_json
@@ -68,20 +68,7 @@ class Raw:
 
 def serve_raw(port: int) -> None:
     """Runs it with the service's own settings of the server."""
-    import uvicorn
-
-    uvicorn.run(
-        Raw(),  # type: ignore[arg-type]
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-    )
+    serve(Raw(), port)
 
 
 async def by_raw(connections: int, writes: int, size: int) -> Json:

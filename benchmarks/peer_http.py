@@ -6,6 +6,7 @@ import http.client
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,66 @@ from service.kernel.interface import Floats
 from tests.service.servers import free_port
 
 
-class Chroma:
+class _Program:
+    """A server in a process of its own, on a port of its own, and one kept connection.
+
+    After `_start` its `pid` is there.
+    """
+
+    name: str
+
+    def __init__(self) -> None:
+        self._port = free_port()
+        self._wire: Wire | None = None
+
+    def _start(
+        self,
+        words: list[str],
+        folder: Path,
+        told: dict[str, str],
+        ask: Callable[[], object],
+    ) -> None:
+        """Returns once `ask` raises no OSError; output goes to `log` in the folder."""
+        with (folder / "log").open("ab") as log:
+            self._child = subprocess.Popen(
+                words, cwd=folder, env=told, stdout=log, stderr=log
+            )
+        self.pid = self._child.pid
+        try:
+            self._wait(ask)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, ask: Callable[[], object]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                ask()
+                return
+            except OSError:
+                if time.monotonic() > deadline or self._child.poll() is not None:
+                    raise RuntimeError(f"{self.name} does not start") from None
+                time.sleep(0.2)
+
+    def connect(self) -> None:
+        if self._wire:
+            self._wire.close()
+        self._wire = Wire(self._port)
+
+    def close(self) -> None:
+        if self._wire:
+            self._wire.close()
+            self._wire = None
+        self._child.terminate()
+        try:
+            self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+
+
+class Chroma(_Program):
     """Chroma's server (HNSW with its defaults but for cosine and ef), over HTTP.
 
     Its searches take vectors as JSON numbers only: the shortest that say the f32.
@@ -38,41 +98,22 @@ class Chroma:
     _BASE = "/api/v2/tenants/default_tenant/databases/default_database/collections"
 
     def __init__(self, folder: Path, venv: Path) -> None:
+        super().__init__()
         folder.mkdir()
-        self._folder, self._port = folder, free_port()
+        self._folder = folder
         self._words = [str((venv / "bin" / "chroma").absolute()), "run"]
         self._words += ["--path", str(folder / "data"), "--host", "127.0.0.1"]
         self._words += ["--port", str(self._port)]
         self._collection = ""
-        self._wire: Wire | None = None
         (found,) = venv.glob("lib/python3*/site-packages/chromadb-*.dist-info")
         self.version = found.name.split("-")[1].removesuffix(".dist")
-        self._start()
+        self._begin()
 
-    def _start(self) -> None:
+    def _begin(self) -> None:
         told = {"PATH": os.environ["PATH"], "HOME": str(self._folder)}
         told |= {"ANONYMIZED_TELEMETRY": "False", "RUST_LOG": "error"}
-        with (self._folder / "log").open("ab") as log:
-            self._child = subprocess.Popen(
-                self._words, cwd=self._folder, env=told, stdout=log, stderr=log
-            )
-        self.pid = self._child.pid
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self._call("GET", "/api/v2/heartbeat")
-                return
-            except OSError:
-                if time.monotonic() > deadline or self._child.poll() is not None:
-                    raise RuntimeError("chroma does not start") from None
-                time.sleep(0.2)
+        beat = "/api/v2/heartbeat"
+        self._start(self._words, self._folder, told, lambda: self._call("GET", beat))
 
     def _call(self, method: str, path: str, body: Json | None = None) -> Any:
         one = http.client.HTTPConnection("127.0.0.1", self._port, timeout=300)
@@ -100,17 +141,12 @@ class Chroma:
             body = {"ids": ids, "embeddings": list(part)}
             self._call("POST", f"{self._collection}/add", body)
 
-    def connect(self) -> None:
-        if self._wire:
-            self._wire.close()
-        self._wire = Wire(self._port)
-
     def use(self, setting: float) -> None:
         # An index that is loaded keeps the ef that it was loaded with.
         body = {"new_configuration": {"hnsw": {"ef_search": setting}}}
         self._call("PUT", self._collection, body)
         self.close()
-        self._start()
+        self._begin()
         self.connect()
 
     def request(self, query: Floats) -> bytes:
@@ -129,19 +165,8 @@ class Chroma:
     def rows_of(self, answer: bytes) -> list[int]:
         return [int(name[1:]) for name in orjson.loads(answer)["ids"][0]]
 
-    def close(self) -> None:
-        if self._wire:
-            self._wire.close()
-            self._wire = None
-        self._child.terminate()
-        try:
-            self._child.wait(10)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
 
-
-class Npm:
+class Npm(_Program):
     """The public peer's npm package (HNSW, m 16, ef_construction 200), behind a bare
     HTTP server of Node that takes the bytes of a vector: `peer_npm.js`."""
 
@@ -149,35 +174,15 @@ class Npm:
     settings = (32, 256)
 
     def __init__(self, folder: Path, modules: Path) -> None:
+        super().__init__()
         folder.mkdir()
-        self._port, self._ef = free_port(), self.settings[-1]
+        self._ef = self.settings[-1]
+        package = modules / "@ruvector" / "core" / "package.json"
+        self.version = orjson.loads(package.read_bytes())["version"]
         words = ["node", str(Path(__file__).with_name("peer_npm.js")), str(self._port)]
         words += map(str, (DIMENSION, HITS, *self.settings))
         told = {"PATH": os.environ["PATH"], "NODE_PATH": str(modules.absolute())}
-        with (folder / "log").open("ab") as log:
-            self._child = subprocess.Popen(
-                words, cwd=folder, env=told, stdout=log, stderr=log
-            )
-        self.pid = self._child.pid
-        package = modules / "@ruvector" / "core" / "package.json"
-        self.version = orjson.loads(package.read_bytes())["version"]
-        self._wire: Wire | None = None
-        try:
-            self._wait()
-        except BaseException:
-            self.close()
-            raise
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self.connect()
-                return
-            except OSError:
-                if time.monotonic() > deadline or self._child.poll() is not None:
-                    raise RuntimeError("the npm package does not start") from None
-                time.sleep(0.2)
+        self._start(words, folder, told, self.connect)
 
     def fill(self, rows: Floats) -> None:
         deadline = time.monotonic() + 2 * FILL_SECONDS
@@ -191,11 +196,6 @@ class Npm:
                 raise RuntimeError(f"rows from {start} on were refused")
             one.close()
 
-    def connect(self) -> None:
-        if self._wire:
-            self._wire.close()
-        self._wire = Wire(self._port)
-
     def use(self, setting: float) -> None:
         self._ef = int(setting)
 
@@ -208,9 +208,3 @@ class Npm:
 
     def rows_of(self, answer: bytes) -> list[int]:
         return [int(hit["id"][1:]) for hit in orjson.loads(answer)]
-
-    def close(self) -> None:
-        if self._wire:
-            self._wire.close()
-        self._child.kill()
-        self._child.wait()

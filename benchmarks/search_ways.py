@@ -15,11 +15,10 @@ from typing import Any, Protocol
 import grpc
 import numpy as np
 import orjson
-import uvicorn
 from websockets.sync.client import connect
 
 from benchmarks.clone import Json
-from benchmarks.wire import Wire, post
+from benchmarks.wire import Wire, post, serve
 from service.contract import proto, proto_json
 from service.contract.operations import OPERATIONS
 from service.kernel.interface import Floats
@@ -179,7 +178,7 @@ def serve_http(port: int, file: str) -> None:
         await send(start)
         await send({"type": "http.response.body", "body": answer})
 
-    _serve(application, port)
+    serve(application, port)
 
 
 def serve_websocket(port: int, file: str) -> None:
@@ -193,27 +192,7 @@ def serve_websocket(port: int, file: str) -> None:
             parse(message.get("text") or message["bytes"])
             await send({"type": "websocket.send", "text": answer})
 
-    _serve(application, port)
-
-
-def _serve(application: Any, port: int) -> None:
-    """The service's own settings of uvicorn."""
-    uvicorn.run(
-        application,
-        host="127.0.0.1",
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_ping_interval=None,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        date_header=False,
-        server_header=False,
-        timeout_keep_alive=600,  # the other sides take their turns
-    )
+    serve(application, port)
 
 
 def serve_grpc(port: int, file: str) -> None:

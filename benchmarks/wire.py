@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.clone import ROOT, Clone
 
@@ -78,6 +79,28 @@ def raw_server(code: str) -> Iterator[tuple[int, int]]:
     finally:
         child.terminate()
         child.wait()
+
+
+def serve(application: Any, port: int) -> None:
+    """Runs an ASGI application with the service's own settings of the server."""
+    import uvicorn  # here: the other side of a measurement does without
+
+    uvicorn.run(
+        application,
+        host="127.0.0.1",
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_ping_interval=None,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=600,  # the other sides take their turns
+    )
 
 
 def _wait_for_port(port: int) -> None:
